@@ -50,12 +50,12 @@ enum drop_reason {
 	DROP_FRAG_NOT_FOUND = 175,
 	DROP_POLICY_DENY = 181, /* a deny rule decided */
 	/* fqdnlab's own, above Cilium's numbers, below 256 */
-	DROP_NO_PROXY = 240,     /* redirected, and no proxy socket is there: fail closed */
-	DROP_INTERNAL = 241,     /* to the node's or the proxy's internal addresses */
-	DROP_EXT_HEADERS = 242,  /* unknown or more than 8 IPv6 extension headers */
+	DROP_NO_PROXY = 240,	 /* redirected, and no proxy socket is there: fail closed */
+	DROP_INTERNAL = 241,	 /* to the node's or the proxy's internal addresses */
+	DROP_EXT_HEADERS = 242,	 /* unknown or more than 8 IPv6 extension headers */
 	DROP_FRAG_INVALID = 243, /* tiny, overlapping, or a fragment of redirected DNS */
-	DROP_ZOMBIE_NEW = 244,   /* every name of the address that would allow it has expired */
-	DROP_STEERING = 245,     /* sk_assign refused */
+	DROP_ZOMBIE_NEW = 244,	 /* every name of the address that would allow it has expired */
+	DROP_STEERING = 245,	 /* sk_assign refused */
 };
 
 enum event_type {
@@ -64,14 +64,14 @@ enum event_type {
 };
 
 enum direction {
-	DIR_EGRESS = 0,  /* opened by the endpoint */
+	DIR_EGRESS = 0,	 /* opened by the endpoint */
 	DIR_INGRESS = 1, /* opened towards the endpoint */
 };
 
 /* endpoints: HASH, key __u32 ifindex of the node's side of the veth */
 #define ENDPOINT_ENFORCED 1u /* selected by a policy: egress default deny or at least judged */
 struct endpoint_info {
-	__u32 id;        /* 1..MAX_ENDPOINTS-1: index of its conntrack table */
+	__u32 id;	 /* 1..MAX_ENDPOINTS-1: index of its conntrack table */
 	__u32 policy_id; /* the compiled policy that it shares with others; 0: none */
 	__u32 identity;
 	__u32 flags;
@@ -89,7 +89,7 @@ struct cidr_key {
 };
 #define IPCACHE_INTERNAL 1u /* the node's or the proxy's own: endpoints may not talk to it */
 struct ipcache_value {
-	__u32 identity;     /* judges new flows */
+	__u32 identity;	    /* judges new flows */
 	__u32 est_identity; /* judges established flows: also has the selectors that are zombies */
 	__u32 flags;
 	__u32 pad;
@@ -98,7 +98,7 @@ struct ipcache_value {
 /* policy: LPM_TRIE.  For one (policy, identity), the longest entry over protocol and port decides. */
 #define POLICY_EXACT_BITS 64 /* policy_id and identity always match exactly */
 struct policy_key {
-	__u32 prefixlen; /* POLICY_EXACT_BITS + 0 | 8 | 8..24 */
+	__u32 prefixlen;   /* POLICY_EXACT_BITS + 0 | 8 | 8..24 */
 	__u8 policy_id[4]; /* network order */
 	__u8 identity[4];  /* network order; 0: any */
 	__u8 proto;
@@ -106,16 +106,16 @@ struct policy_key {
 	__u8 pad;
 };
 struct policy_value {
-	__u32 rule;       /* index of the deciding rule, 0: none named */
+	__u32 rule;	  /* index of the deciding rule, 0: none named */
 	__u16 proxy_port; /* REDIRECT: the asked port, host order */
-	__u8 verdict;     /* enum verdict */
-	__u8 bits;        /* 0..24: how many protocol and port bits the entry fixes */
+	__u8 verdict;	  /* enum verdict */
+	__u8 bits;	  /* 0..24: how many protocol and port bits the entry fixes */
 };
 
 /* conntrack: ARRAY_OF_MAPS `ct`, index endpoint id, of LRU_HASH (one for each endpoint). */
 struct ct_key {
 	__u8 remote[16];
-	__u8 local_port[2]; /* network order; ICMP echo: the identifier */
+	__u8 local_port[2];  /* network order; ICMP echo: the identifier */
 	__u8 remote_port[2]; /* network order; ICMP echo: 0 */
 	__u8 proto;
 	__u8 dir; /* enum direction: who opened it */
@@ -129,19 +129,19 @@ struct ct_key {
 struct ct_value {
 	__u64 created;
 	__u64 last;
-	__u64 expires;  /* absolute; an entry past it counts as absent */
-	__u64 epoch;    /* config.epoch at which the verdict below was made */
-	__u32 rule;     /* the rule that allowed it */
+	__u64 expires;	/* absolute; an entry past it counts as absent */
+	__u64 epoch;	/* node_config.epoch at which the verdict below was made */
+	__u32 rule;	/* the rule that allowed it */
 	__u32 identity; /* of the remote address, when judged */
 	__u32 flags;
 	__u16 proxy_port; /* 0, or redirected */
 	__u16 pad;
 };
 
-/* config: ARRAY of one */
-struct config {
-	__u64 epoch;      /* raised by the agent after it changed what could change a verdict */
-	__u32 uplink;     /* ifindex of the node's uplink */
+/* node_config: ARRAY of one */
+struct node_config {
+	__u64 epoch;		   /* raised by the agent after it changed what could change a verdict */
+	__u32 uplink;		   /* ifindex of the node's uplink */
 	__u32 trace_udp_redirects; /* 1: an event for each redirected UDP question too */
 };
 
@@ -164,7 +164,7 @@ struct frag_value {
 	__u64 expires;
 	__u32 rule;
 	__u16 next_offset; /* octets seen so far, to find overlaps */
-	__u8 verdict;      /* ALLOW or DENY */
+	__u8 verdict;	   /* ALLOW or DENY */
 	__u8 reason;
 };
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Ways 3.4 and 3.5: address -> identity -> verdict and the rule that decided. */
+#ifndef FQDNLAB_VERDICT_H
+#define FQDNLAB_VERDICT_H
+
+#include "events.h"
+
+/* Way 3.4: full addresses first, then CIDRs, then the world. */
+static __always_inline void ipcache_find(const struct packet *p, const __u8 *addr, struct ipcache_value *out)
+{
+	struct ipcache_value *v = bpf_map_lookup_elem(&ipcache_host, addr);
+
+	if (!v) {
+		struct cidr_key k = {.prefixlen = 128};
+
+		__builtin_memcpy(k.addr, addr, 16);
+		v = bpf_map_lookup_elem(&ipcache_cidr, &k);
+	}
+	if (v) {
+		*out = *v;
+		return;
+	}
+	out->identity = p->family == 4 ? IDENTITY_WORLD_IPV4 : IDENTITY_WORLD_IPV6;
+	out->est_identity = out->identity;
+	out->flags = 0;
+	out->pad = 0;
+}
+
+static __always_inline void be32_put(__u8 *to, __u32 v)
+{
+	__u32 n = bpf_htonl(v);
+
+	__builtin_memcpy(to, &n, 4);
+}
+
+/* Does `a` rule over `b`?  Deny over redirect over allow, then the longer match; `a` is the specific one. */
+static __always_inline bool rules_over(const struct policy_value *a, const struct policy_value *b)
+{
+	return a->verdict != b->verdict ? a->verdict > b->verdict : a->bits >= b->bits;
+}
+
+/* Way 3.5: the entry for the identity and the one for any identity; the stronger decides. */
+static __always_inline void policy_find(__u32 policy_id, __u32 identity, const struct packet *p, struct decision *d)
+{
+	struct policy_key k = {.prefixlen = POLICY_EXACT_BITS + 24, .proto = p->proto};
+	struct policy_value *one, *any, *best;
+
+	if (p->icmp != ICMP_KIND_NONE)
+		k.dport[1] = p->icmp_type;
+	else
+		__builtin_memcpy(k.dport, p->dport, 2);
+	be32_put(k.policy_id, policy_id);
+	be32_put(k.identity, identity);
+	one = bpf_map_lookup_elem(&policy, &k);
+	be32_put(k.identity, IDENTITY_ANY);
+	any = bpf_map_lookup_elem(&policy, &k);
+	best = !any || (one && rules_over(one, any)) ? one : any;
+	d->identity = identity;
+	if (!best) {
+		d->verdict = VERDICT_DENY;
+		d->reason = DROP_POLICY_DENIED;
+		d->rule = 0;
+		d->proxy_port = 0;
+		return;
+	}
+	d->rule = best->rule;
+	d->verdict = best->verdict;
+	d->proxy_port = best->verdict == VERDICT_REDIRECT ? best->proxy_port : 0;
+	d->reason = best->verdict == VERDICT_DENY ? DROP_POLICY_DENY : DROP_NONE;
+}
+
+/* Judge one packet of a flow: `established` flows may go on where only expired names allow them. */
+static __always_inline void judge(const struct endpoint_info *ep, const struct packet *p, const __u8 *remote,
+				  bool established, struct decision *d)
+{
+	struct ipcache_value c;
+
+	ipcache_find(p, remote, &c);
+	d->identity = c.identity;
+	d->rule = 0;
+	d->proxy_port = 0;
+	if (c.flags & IPCACHE_INTERNAL) {
+		d->verdict = VERDICT_DENY;
+		d->reason = DROP_INTERNAL;
+		return;
+	}
+	if (!(ep->flags & ENDPOINT_ENFORCED)) {
+		d->verdict = VERDICT_ALLOW;
+		d->reason = DROP_NONE;
+		return;
+	}
+	policy_find(ep->policy_id, established ? c.est_identity : c.identity, p, d);
+	if (d->reason == DROP_POLICY_DENIED && !established && c.est_identity != c.identity) {
+		struct decision was;
+
+		policy_find(ep->policy_id, c.est_identity, p, &was);
+		if (was.verdict != VERDICT_DENY)
+			d->reason = DROP_ZOMBIE_NEW;
+	}
+}
+
+#endif

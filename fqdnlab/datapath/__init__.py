@@ -1,0 +1,1 @@
+"""The enforcer from user space: load, pin, attach; typed maps; the ring buffer."""

@@ -1,0 +1,397 @@
+"""libbpf and bpf(2) through ctypes: the only module that knows either.
+
+``libbpf.so.1`` (1.1 is enough) loads objects and pins maps; links for tcx, which 1.1 does not know,
+are made with bpf(2) itself (``BPF_LINK_CREATE``, linux/bpf.h).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from fqdnlab.errors import SetupError
+
+__all__ = [
+    "BPF_ANY",
+    "BPF_NOEXIST",
+    "TCX_EGRESS",
+    "TCX_INGRESS",
+    "ClsactHook",
+    "MapFd",
+    "Object",
+    "RingBuffer",
+    "check_map",
+    "link_create",
+    "link_ifindex",
+    "link_update",
+    "obj_get",
+    "obj_pin",
+    "prog_test_run",
+]
+
+BPF_ANY, BPF_NOEXIST = 0, 1
+TCX_INGRESS, TCX_EGRESS = 46, 47  # enum bpf_attach_type
+_SYS_BPF = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 321)
+_CMD_TEST_RUN, _CMD_MAP_FD_BY_ID, _CMD_INFO, _CMD_LINK_CREATE, _CMD_LINK_UPDATE = 10, 14, 15, 28, 29
+
+_P = ctypes.c_void_p
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _load() -> ctypes.CDLL:
+    try:
+        lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as error:
+        raise SetupError("libbpf.so.1 is missing", "sudo apt-get install libbpf1") from error
+    lib.libbpf_set_print(None)
+    return lib
+
+
+_lib = _load()
+
+
+def _function(name: str, result: object, *arguments: object) -> Callable[..., int]:
+    found = getattr(_lib, name)
+    found.restype, found.argtypes = result, arguments
+    return found  # type: ignore[no-any-return]
+
+
+_object_open = _function("bpf_object__open_file", _P, ctypes.c_char_p, _P)
+_object_load = _function("bpf_object__load", ctypes.c_int, _P)
+_object_close = _function("bpf_object__close", None, _P)
+_next_map = _function("bpf_object__next_map", _P, _P, _P)
+_next_program = _function("bpf_object__next_program", _P, _P, _P)
+_map_name = _function("bpf_map__name", ctypes.c_char_p, _P)
+_map_fd = _function("bpf_map__fd", ctypes.c_int, _P)
+_map_set_pin = _function("bpf_map__set_pin_path", ctypes.c_int, _P, ctypes.c_char_p)
+_map_set_max = _function("bpf_map__set_max_entries", ctypes.c_int, _P, ctypes.c_uint32)
+_map_inner = _function("bpf_map__inner_map", _P, _P)
+_program_name = _function("bpf_program__name", ctypes.c_char_p, _P)
+_program_fd = _function("bpf_program__fd", ctypes.c_int, _P)
+_obj_get = _function("bpf_obj_get", ctypes.c_int, ctypes.c_char_p)
+_obj_pin = _function("bpf_obj_pin", ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
+_update = _function("bpf_map_update_elem", ctypes.c_int, ctypes.c_int, _P, _P, ctypes.c_uint64)
+_lookup = _function("bpf_map_lookup_elem", ctypes.c_int, ctypes.c_int, _P, _P)
+_delete = _function("bpf_map_delete_elem", ctypes.c_int, ctypes.c_int, _P)
+_next_key = _function("bpf_map_get_next_key", ctypes.c_int, ctypes.c_int, _P, _P)
+_update_batch = _function(
+    "bpf_map_update_batch", ctypes.c_int, ctypes.c_int, _P, _P, ctypes.POINTER(ctypes.c_uint32), _P
+)
+_map_create = _function(
+    "bpf_map_create",
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_uint32,
+    ctypes.c_uint32,
+    ctypes.c_uint32,
+    _P,
+)
+_SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, ctypes.c_size_t)
+_ring_new = _function("ring_buffer__new", _P, ctypes.c_int, _SAMPLE, _P, _P)
+_ring_poll = _function("ring_buffer__poll", ctypes.c_int, _P, ctypes.c_int)
+_ring_consume = _function("ring_buffer__consume", ctypes.c_int, _P)
+_ring_fd = _function("ring_buffer__epoll_fd", ctypes.c_int, _P)
+_ring_free = _function("ring_buffer__free", None, _P)
+
+
+def _checked(result: int | None, what: str) -> int:
+    if result is None or result < 0:
+        number = ctypes.get_errno() or (-result if result else errno.EIO)
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _bpf(command: int, attributes: bytes, what: str) -> tuple[int, bytes]:
+    buffer = ctypes.create_string_buffer(attributes, max(len(attributes), 128))
+    result = _libc.syscall(_SYS_BPF, command, buffer, len(buffer))
+    return _checked(int(result), what), buffer.raw
+
+
+def obj_get(path: Path) -> int:
+    """Open the pinned object at `path`; return a descriptor (close it)."""
+    return _checked(_obj_get(os.fsencode(path)), f"open {path}")
+
+
+def obj_pin(fd: int, path: Path) -> None:
+    """Pin `fd` at `path` in a bpffs."""
+    _checked(_obj_pin(fd, os.fsencode(path)), f"pin {path}")
+
+
+def link_create(program: int, ifindex: int, attach_type: int) -> int:
+    """Attach `program` by a tcx link; EINVAL before Linux 6.6."""
+    return _bpf(_CMD_LINK_CREATE, struct.pack("=IIII", program, ifindex, attach_type, 0), "attach by tcx")[0]
+
+
+def link_update(link: int, program: int) -> None:
+    """Exchange the program of a link, atomically."""
+    _bpf(_CMD_LINK_UPDATE, struct.pack("=IIII", link, program, 0, 0), "exchange the program")
+
+
+def link_ifindex(link: int) -> int:
+    """The interface of a tcx link; 0 once the interface is gone."""
+    info = ctypes.create_string_buffer(64)
+    _bpf(_CMD_INFO, struct.pack("=IIQ", link, len(info), ctypes.addressof(info)), "read link")
+    # struct bpf_link_info: type, id, prog_id, (pad), then the union: tcx {ifindex, attach_type}
+    return int(struct.unpack_from("=I", info.raw, 16)[0])
+
+
+def prog_test_run(program: int, packet: bytes, ifindex: int = 1, repeat: int = 1, mark: int = 0) -> tuple[int, int]:
+    """Run a tc program on `packet` (``BPF_PROG_TEST_RUN``).
+
+    Returns
+    -------
+    (int, int)
+        The program's return value (signed) and nanoseconds a run.
+    """
+    data = ctypes.create_string_buffer(packet, len(packet))
+    context = ctypes.create_string_buffer(192)  # struct __sk_buff
+    struct.pack_into("=I", context, 8, mark)
+    struct.pack_into("=I", context, 40, ifindex)
+    attributes = struct.pack(
+        "=IIIIQQIIIIQQ",
+        program,
+        0,
+        len(packet),
+        0,
+        ctypes.addressof(data),
+        0,
+        repeat,
+        0,
+        len(context),
+        0,
+        ctypes.addressof(context),
+        0,
+    )
+    _, raw = _bpf(_CMD_TEST_RUN, attributes, "test run")
+    value, duration = struct.unpack_from("=i", raw, 4)[0], struct.unpack_from("=I", raw, 36)[0]
+    return int(value), int(duration)
+
+
+class MapFd:
+    """A map by descriptor; keys and values are octets.
+
+    Parameters
+    ----------
+    fd : int
+        Owned: closed by `close`.
+    value_size : int
+        Octets of a value as user space sees it (for per-CPU maps: of all CPUs).
+    """
+
+    def __init__(self, fd: int, key_size: int, value_size: int) -> None:
+        self.fd = fd
+        self.key_size = key_size
+        self.value_size = value_size
+
+    def update(self, key: bytes, value: bytes, flags: int = BPF_ANY) -> None:
+        """``BPF_MAP_UPDATE_ELEM``; raises OSError (E2BIG, ENOSPC: the map is full)."""
+        _checked(_update(self.fd, key, value, flags), "write a map entry")
+
+    def lookup(self, key: bytes) -> bytes | None:
+        buffer = ctypes.create_string_buffer(self.value_size)
+        return buffer.raw if _lookup(self.fd, key, buffer) == 0 else None
+
+    def delete(self, key: bytes) -> bool:
+        """Whether there was such an entry."""
+        return _delete(self.fd, key) == 0
+
+    def update_many(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write all, in one call where the map type has it."""
+        if len(entries) < 2:
+            for key, value in entries:
+                self.update(key, value)
+            return
+        keys = b"".join(k for k, _ in entries)
+        values = b"".join(v for _, v in entries)
+        done = ctypes.c_uint32(len(entries))
+        result = _update_batch(self.fd, keys, values, ctypes.byref(done), None)
+        if result < 0:  # full, or no batches for this type: one by one says which
+            for key, value in entries:
+                self.update(key, value)
+
+    def keys(self) -> Iterator[bytes]:
+        key: bytes | None = None
+        while True:
+            following = ctypes.create_string_buffer(self.key_size)
+            if _next_key(self.fd, key, following) != 0:
+                return
+            key = following.raw
+            yield key
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        for key in self.keys():
+            value = self.lookup(key)
+            if value is not None:
+                yield key, value
+
+    def inner(self, key: bytes, key_size: int, value_size: int) -> MapFd | None:
+        """The map that a map of maps holds at `key`."""
+        found = ctypes.create_string_buffer(4)
+        if _lookup(self.fd, key, found) != 0:
+            return None
+        fd, _ = _bpf(_CMD_MAP_FD_BY_ID, found.raw[:4] + bytes(8), "open an inner map")
+        return MapFd(fd, key_size, value_size)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> MapFd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_LRU_HASH = 9
+
+
+def create_lru_hash(name: str, key_size: int, value_size: int, entries: int) -> MapFd:
+    """A new, unpinned LRU hash map."""
+    fd = _map_create(_LRU_HASH, name.encode()[:15], key_size, value_size, entries, None)
+    return MapFd(_checked(fd, f"make map {name}"), key_size, value_size)
+
+
+def check_map(fd: int) -> tuple[int, int, int, int]:
+    """(type, key size, value size, max entries) of a map."""
+    info = ctypes.create_string_buffer(96)
+    _bpf(_CMD_INFO, struct.pack("=IIQ", fd, len(info), ctypes.addressof(info)), "read map")
+    kind, _, key, value, entries = struct.unpack_from("=IIIII", info.raw)
+    return int(kind), int(key), int(value), int(entries)
+
+
+class Object:
+    """A BPF object file, loaded; maps are pinned below `pin` or taken from there.
+
+    Parameters
+    ----------
+    path : Path
+    pin : Path or None
+        Directory in a bpffs.
+    sizes : dict of str to int
+        Max entries by map name; ``"ct.inner"`` names the tables within ``ct``.
+    """
+
+    def __init__(self, path: Path, pin: Path | None, sizes: dict[str, int]) -> None:
+        opened = _object_open(os.fsencode(path), None)
+        self._object = _checked(opened, f"open {path}")
+        self.maps: dict[str, int] = {}
+        self.programs: dict[str, int] = {}
+        try:
+            self._prepare(pin, sizes)
+            _checked(_object_load(self._object), f"load {path.name}")
+        except OSError:
+            self.close()
+            raise
+        for handle in self._walk(_next_map):
+            self.maps[_name(_map_name(handle))] = _map_fd(handle)
+        for handle in self._walk(_next_program):
+            self.programs[_name(_program_name(handle))] = _program_fd(handle)
+
+    def _walk(self, following: Callable[..., int]) -> Iterator[int]:
+        handle = following(self._object, None)
+        while handle:
+            yield handle
+            handle = following(self._object, handle)
+
+    def _prepare(self, pin: Path | None, sizes: dict[str, int]) -> None:
+        for handle in self._walk(_next_map):
+            name = _name(_map_name(handle))
+            if name in sizes:
+                _checked(_map_set_max(handle, sizes[name]), f"size {name}")
+            if f"{name}.inner" in sizes:
+                _checked(_map_set_max(_map_inner(handle), sizes[f"{name}.inner"]), f"size {name}.inner")
+            if pin is not None and not name.startswith("."):
+                _checked(_map_set_pin(handle, os.fsencode(pin / name)), f"pin {name}")
+
+    def close(self) -> None:
+        """Close every descriptor of it; what is pinned or attached stays."""
+        if self._object:
+            _object_close(self._object)
+            self._object = 0
+
+
+def _name(text: object) -> str:
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+class RingBuffer:
+    """Reads a ring buffer through libbpf; `sample` is called with the octets of each event."""
+
+    def __init__(self, fd: int, sample: Callable[[bytes], None]) -> None:
+        def take(_: object, data: int, size: int) -> int:
+            sample(ctypes.string_at(data, size))
+            return 0
+
+        self._take = _SAMPLE(take)  # kept alive as long as libbpf may call it
+        self._ring = _ring_new(fd, self._take, None, None)
+        if not self._ring:
+            raise OSError(ctypes.get_errno(), "open the ring buffer")
+
+    def fileno(self) -> int:
+        return _ring_fd(self._ring)
+
+    def consume(self) -> int:
+        """Take all that is there; return how many."""
+        return _checked(_ring_consume(self._ring), "read the ring buffer")
+
+    def poll(self, milliseconds: int) -> int:
+        return _checked(_ring_poll(self._ring, milliseconds), "read the ring buffer")
+
+    def close(self) -> None:
+        if self._ring:
+            _ring_free(self._ring)
+            self._ring = 0
+
+
+class _TcHook(ctypes.Structure):
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("ifindex", ctypes.c_int),
+        ("attach_point", ctypes.c_int),
+        ("parent", ctypes.c_uint32),
+    )
+
+
+class _TcOpts(ctypes.Structure):
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("prog_fd", ctypes.c_int),
+        ("flags", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("handle", ctypes.c_uint32),
+        ("priority", ctypes.c_uint32),
+    )
+
+
+_hook_create = _function("bpf_tc_hook_create", ctypes.c_int, ctypes.POINTER(_TcHook))
+_tc_attach = _function("bpf_tc_attach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts))
+_tc_detach = _function("bpf_tc_detach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts))
+
+
+class ClsactHook:
+    """One side of a clsact qdisc (Linux before 6.6): the qdisc holds the program, whoever dies."""
+
+    INGRESS, EGRESS = 1, 2  # enum bpf_tc_attach_point
+    REPLACE = 1
+
+    def __init__(self, ifindex: int, side: int) -> None:
+        self._hook = _TcHook(ctypes.sizeof(_TcHook), ifindex, side, 0)
+
+    def attach(self, program: int) -> None:
+        result = _hook_create(ctypes.byref(self._hook))
+        if result not in (0, -errno.EEXIST):
+            _checked(result, "make the clsact qdisc")
+        options = _TcOpts(ctypes.sizeof(_TcOpts), program, self.REPLACE, 0, 1, 1)
+        _checked(_tc_attach(ctypes.byref(self._hook), ctypes.byref(options)), "attach by clsact")
+
+    def detach(self) -> None:
+        options = _TcOpts(ctypes.sizeof(_TcOpts), 0, 0, 0, 1, 1)
+        _tc_detach(ctypes.byref(self._hook), ctypes.byref(options))

@@ -1,0 +1,8 @@
+"""Plots: pure functions from DataFrames to plotly Figures (notebook, report and recordings alike)."""
+
+from __future__ import annotations
+
+from fqdnlab.plots.intervals import Interval, Outage, mapping_intervals, outages
+from fqdnlab.plots.timeline import timeline
+
+__all__ = ["Interval", "Outage", "mapping_intervals", "outages", "timeline"]
