@@ -58,6 +58,17 @@ enum drop_reason {
 	DROP_STEERING = 245,	 /* sk_assign refused */
 };
 
+/* How the deciding policy entry matched: Cilium's numbers (flow.Flow.policy_match_type). */
+enum policy_match {
+	MATCH_NONE = 0,
+	MATCH_L3_ONLY = 1,    /* identity */
+	MATCH_L3_L4 = 2,      /* identity, protocol and port */
+	MATCH_L4_ONLY = 3,    /* protocol and port */
+	MATCH_ALL = 4,	      /* anything */
+	MATCH_L3_PROTO = 5,   /* identity and protocol */
+	MATCH_PROTO_ONLY = 6, /* protocol */
+};
+
 enum event_type {
 	EVENT_NEW_FLOW = 1, /* first packet of a flow, or first after its verdict changed */
 	EVENT_DROP = 2,
@@ -190,6 +201,8 @@ struct flow_event {
 	__u8 icmp_type;
 	__u8 icmp_code;
 	__u8 is_reply;
+	__u8 match; /* enum policy_match */
+	__u8 pad[7];
 };
 
 /* dns_socks: SOCKMAP, key __u32 = port * 4 + (TCP ? 2 : 0) + (IPv6 ? 1 : 0) */

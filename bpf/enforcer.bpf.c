@@ -189,7 +189,7 @@ int from_endpoint(struct __sk_buff *skb)
 /* What reaches the endpoint is not policed, but tracked, so that its replies pass. */
 static __always_inline int track_inbound(const struct packet *p, struct endpoint_info *ep, void *table, __u64 now)
 {
-	struct decision d = {.verdict = VERDICT_ALLOW};
+	struct decision d = {.verdict = VERDICT_ALLOW, .match = MATCH_ALL};
 	struct ipcache_value c;
 	struct ct_value *v;
 	struct ct_key k;

@@ -12,6 +12,7 @@ struct decision {
 	__u16 proxy_port;
 	__u8 verdict;
 	__u8 reason;
+	__u8 match; /* enum policy_match */
 };
 
 static __always_inline void count(void *map, __u32 index, __u32 octets)
@@ -56,6 +57,8 @@ static __noinline void emit(const struct packet *p, const struct decision *d, __
 	e->icmp_type = p->icmp_type;
 	e->icmp_code = p->icmp_code;
 	e->is_reply = kinds >> 16 & 0xff;
+	e->match = d->match;
+	__builtin_memset(e->pad, 0, sizeof(e->pad));
 	bpf_ringbuf_submit(e, 0);
 }
 

@@ -39,6 +39,15 @@ static __always_inline bool rules_over(const struct policy_value *a, const struc
 	return a->verdict != b->verdict ? a->verdict > b->verdict : a->bits >= b->bits;
 }
 
+static __always_inline __u8 match_of(const struct policy_value *best, bool by_identity)
+{
+	if (best->bits > 8)
+		return by_identity ? MATCH_L3_L4 : MATCH_L4_ONLY;
+	if (best->bits)
+		return by_identity ? MATCH_L3_PROTO : MATCH_PROTO_ONLY;
+	return by_identity ? MATCH_L3_ONLY : MATCH_ALL;
+}
+
 /* Way 3.5: the entry for the identity and the one for any identity; the stronger decides. */
 static __always_inline void policy_find(__u32 policy_id, __u32 identity, const struct packet *p, struct decision *d)
 {
@@ -61,9 +70,11 @@ static __always_inline void policy_find(__u32 policy_id, __u32 identity, const s
 		d->reason = DROP_POLICY_DENIED;
 		d->rule = 0;
 		d->proxy_port = 0;
+		d->match = MATCH_NONE;
 		return;
 	}
 	d->rule = best->rule;
+	d->match = match_of(best, best == one);
 	d->verdict = best->verdict;
 	d->proxy_port = best->verdict == VERDICT_REDIRECT ? best->proxy_port : 0;
 	d->reason = best->verdict == VERDICT_DENY ? DROP_POLICY_DENY : DROP_NONE;
@@ -79,6 +90,7 @@ static __always_inline void judge(const struct endpoint_info *ep, const struct p
 	d->identity = c.identity;
 	d->rule = 0;
 	d->proxy_port = 0;
+	d->match = MATCH_NONE;
 	if (c.flags & IPCACHE_INTERNAL) {
 		d->verdict = VERDICT_DENY;
 		d->reason = DROP_INTERNAL;
@@ -87,6 +99,7 @@ static __always_inline void judge(const struct endpoint_info *ep, const struct p
 	if (!(ep->flags & ENDPOINT_ENFORCED)) {
 		d->verdict = VERDICT_ALLOW;
 		d->reason = DROP_NONE;
+		d->match = MATCH_ALL;
 		return;
 	}
 	policy_find(ep->policy_id, established ? c.est_identity : c.identity, p, d);

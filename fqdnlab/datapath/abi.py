@@ -47,7 +47,7 @@ CONFIG = struct.Struct("<QII")
 COUNTER = struct.Struct("<QQ")
 FRAG_KEY = struct.Struct("<16s16sIIB7x")
 FRAG_VALUE = struct.Struct("<QIHBB")
-FLOW_EVENT = struct.Struct("<Q16s16sIIIIHHHBBBBBBBBBB")
+FLOW_EVENT = struct.Struct("<Q16s16sIIIIHHHBBBBBBBBBBB7x")
 
 #: name in abi.h -> octets as packed here (structs of the kernel may have padding at the end)
 STRUCTS = {
@@ -118,6 +118,7 @@ class FlowEvent(NamedTuple):
     icmp_type: int
     icmp_code: int
     is_reply: int
+    match: int
 
     @classmethod
     def unpack(cls, octets: bytes) -> FlowEvent:
