@@ -1,0 +1,1 @@
+"""Messages and services made from proto/ by ``make proto``; only this file is kept in git."""
