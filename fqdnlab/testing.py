@@ -72,13 +72,15 @@ def eventually(
         interval = min(interval * 1.5, 0.25)
 
 
-# --- The host's network ---------------------------------------------------------------------------
+# --- The host's network -------------------------------------------------------------------------
 
 #: What moves by itself: counters, neighbours seen, a key drawn at first use.
 _RESTLESS_SYSCTL = re.compile(
     r"/(nf_conntrack_count|netdev_rss_key|stable_secret|file-nr|.*_count|mc_forwarding)$"
 )
-_RESTLESS_KEYS = frozenset({"expires", "valid_life_time", "preferred_life_time", "cache", "stats64"})
+_RESTLESS_KEYS = frozenset(
+    {"expires", "valid_life_time", "preferred_life_time", "cache", "stats64"}
+)
 
 
 def host_state() -> dict[str, list[str]]:
@@ -106,9 +108,7 @@ def host_state() -> dict[str, list[str]]:
     }
 
 
-def host_state_difference(
-    before: dict[str, list[str]], after: dict[str, list[str]]
-) -> list[str]:
+def host_state_difference(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
     """Lines that say what is gone (``-``) and what is new (``+``); none if the two are equal."""
     lines: list[str] = []
     for part, old in before.items():
@@ -153,7 +153,7 @@ def _sysctls(top: Path) -> Iterator[str]:
                 continue  # write-only (route/flush), or not for this user
 
 
-# --- What a run leaves behind -----------------------------------------------------------------------
+# --- What a run leaves behind -------------------------------------------------------------------
 
 #: Descriptors that count as ours if they stay open.  Not sockets and epoll: gRPC keeps some of
 #: its own for as long as the process lives.
@@ -218,7 +218,7 @@ def _mounts() -> Iterator[str]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         point, kind = left.split()[4], right.split()[0]
-        if kind == "bpf" or point.startswith(f"{RUN}/") or point.startswith("/run/netns/fqdnlab-"):
+        if kind == "bpf" or point.startswith((f"{RUN}/", "/run/netns/fqdnlab-")):
             yield f"{point} ({kind})"
 
 
@@ -251,20 +251,25 @@ def _processes() -> Iterator[str]:
             continue
         try:
             stat = Path("/proc", entry, "stat").read_text()
-            command = Path("/proc", entry, "cmdline").read_bytes().replace(b"\0", b" ")
+            argv = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue
         rest = stat.rpartition(")")[2].split()
         if rest[0] == "Z" and int(rest[1]) != os.getpid():
             continue  # dead, and another's to reap
-        table[int(entry)] = (int(rest[1]), rest[19], command.decode(errors="replace").strip())
+        table[int(entry)] = (int(rest[1]), rest[19], argv.replace("\0", " ").strip())
     for pid, (_, start, command) in table.items():
         if pid != os.getpid() and (_of_a_lab(command) or _descends(pid, table)):
             yield f"{pid} {start} {command[:200] or '(a zombie)'}"
 
 
+_LAB_COMMAND = re.compile(
+    r"-m fqdnlab\.(node|agent|dns|observer|world)\b|\bfqdnlab(\.cli)? serve\b"
+)
+
+
 def _of_a_lab(command: str) -> bool:
-    return bool(re.search(r"-m fqdnlab\.(node|agent|dns|observer|world)\b|fqdnlab serve\b", command))
+    return _LAB_COMMAND.search(command) is not None
 
 
 def _descends(pid: int, table: dict[int, tuple[int, str, str]]) -> bool:

@@ -15,9 +15,9 @@ import pytest
 from fqdnlab.testing import Footprint, eventually
 
 TESTS = Path(__file__).parent
-#: In this order; those from "bpf" on need root.
+#: In this order; those from "setup" on need root.
 TIERS = ("unit", "setup", "bpf", "netns", "demo", "interop")
-ROOT_TIERS = TIERS[2:]
+ROOT_TIERS = TIERS[1:]
 
 _before = pytest.StashKey[Footprint]()
 
@@ -66,7 +66,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One more result at the end: nothing is left of the run (all fixtures are torn down by now)."""
+    """One more result at the end: nothing is left of the run (all fixtures are gone by now)."""
     before = session.config.stash.get(_before, None)
     if before is None or session.config.option.collectonly:
         return
