@@ -1,0 +1,203 @@
+"""Way 3.7 (and 2.11): one thread reads the ring buffer and the proxy's datagrams into the history.
+
+It decodes nothing: it splits, counts by a few octets, orders by time, keeps.  What comes is held
+back for some milliseconds, so that the two sources end up in one order and an answer is known
+before the packet that it let go.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from fqdnlab.model.reasons import POLICY_REASONS
+from fqdnlab.observer.counters import Counters
+from fqdnlab.observer.dns_flow import split_records
+from fqdnlab.observer.history import History, Kind, Slot
+from fqdnlab.observer.query import LOSS
+
+__all__ = ["Events", "Intake"]
+
+_log = logging.getLogger(__name__)
+_HOLD = 15_000_000  # ns
+_TICK = 0.010  # s: while something is held
+_REST = 0.5  # s: otherwise; also how often losses and rules.json are looked at
+_BUSY = 256  # items in one turn: then wait a little, so that one turn serves more
+_DATAGRAM = 1 << 18
+_TYPE, _REASON = 62, 64  # in struct flow_event
+_EVENT_DROP = 2
+_EVENT_OCTETS = 73  # up to the padding
+_PERF_EVENT_RING_BUFFER, _OBSERVER_EVENTS_QUEUE = 1, 2  # flow.LostEventSource
+
+
+class Events(Protocol):
+    """The kernel's events: `fqdnlab.datapath.events.RingReader`."""
+
+    def fileno(self) -> int: ...
+
+    def consume(self) -> int: ...
+
+
+class Intake:
+    """The reader; `run` it in a thread of its own until `stop`.
+
+    Parameters
+    ----------
+    history : History
+    counters : Counters
+    learn : callable
+        Given each DNS slot at once (for the names).
+    records : socket
+        Bound, not blocking.
+    lost : callable
+        Events that the kernel found no room for, since its map was made.
+    kept_lost : Path
+        File with what `lost` was when it was last told: an observer's death loses no count.
+    tick : callable
+        Called at least every half second.
+    boottime : callable
+        CLOCK_BOOTTIME, ns.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        counters: Counters,
+        learn: Callable[[list[Slot]], None],
+        records: socket.socket,
+        lost: Callable[[], int],
+        kept_lost: Path,
+        tick: Callable[[], None],
+        boottime: Callable[[], int],
+    ) -> None:
+        self._history = history
+        self._counters = counters
+        self._learn = learn
+        self._records = records
+        self._lost = lost
+        self._kept_lost = kept_lost
+        self._told_lost = self._read_kept()
+        self._tick = tick
+        self._boottime = boottime
+        self._held: list[Slot] = []
+        self._stop = threading.Event()
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    # ------------------------------------------------------------ from the kernel
+
+    def sample(self, raw: bytes) -> None:
+        """Take one ``struct flow_event`` (the ring reader's callback)."""
+        if len(raw) < _EVENT_OCTETS:
+            self._counters.malformed += 1
+            return
+        time = int.from_bytes(raw[:8], "little")
+        if raw[_TYPE] == _EVENT_DROP:
+            if raw[_REASON] in POLICY_REASONS:
+                self._held.append(Slot(time, Kind.VERDICT, raw))
+            self._held.append(Slot(time, Kind.DROP, raw))
+        else:
+            self._held.append(Slot(time, Kind.VERDICT, raw))
+
+    # ------------------------------------------------------------ from the proxy
+
+    def _datagrams(self) -> int:
+        taken = 0
+        for _ in range(1024):
+            try:
+                octets = self._records.recv(_DATAGRAM)
+            except BlockingIOError:
+                break
+            slots, lost, bad = split_records(octets)
+            self._counters.malformed += bad
+            if lost:
+                self._counters.records_lost += lost
+                self._held.append(self._loss(_OBSERVER_EVENTS_QUEUE, lost))
+            self._learn(slots)
+            self._held.extend(slots)
+            taken += len(slots)
+        return taken
+
+    # ------------------------------------------------------------ the thread
+
+    def run(self, events: Events) -> None:
+        """Read until `stop`; then publish what is held."""
+        poll = select.poll()
+        for fd in (events.fileno(), self._records.fileno(), self._wake_read):
+            poll.register(fd, select.POLLIN)
+        looked = 0
+        try:
+            while not self._stop.is_set():
+                poll.poll((_TICK if self._held else _REST) * 1000)
+                taken = events.consume() + self._datagrams()
+                now = self._boottime()
+                self._publish(now - _HOLD)
+                if now - looked > _REST * 1e9:
+                    looked = now
+                    self._look()
+                if taken > _BUSY:
+                    self._stop.wait(_TICK / 2)
+        finally:
+            self._publish(None)
+
+    def stop(self) -> None:
+        """Let `run` end; callable from a signal handler."""
+        self._stop.set()
+        os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        """Close what `run` no longer needs."""
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _publish(self, until: int | None) -> None:
+        """Move what is not newer than `until` from the held ones to the history, in order."""
+        if not self._held:
+            return
+        held = self._held
+        held.sort(key=_time)
+        if until is None:
+            due, self._held = held, []
+        elif held[0].time > until:
+            return
+        else:
+            count = len(held)
+            while held[count - 1].time > until:
+                count -= 1
+            due, self._held = held[:count], held[count:]
+        self._counters.count(due)
+        self._history.extend(due)
+
+    # ------------------------------------------------------------ now and then
+
+    def _look(self) -> None:
+        try:
+            total = self._lost()
+            if total > self._told_lost:
+                count = total - self._told_lost
+                self._counters.events_lost += count
+                self._history.extend([self._loss(_PERF_EVENT_RING_BUFFER, count)])
+            if total != self._told_lost:  # less: the maps were made anew
+                self._told_lost = total
+                self._kept_lost.write_text(str(total), encoding="ascii")
+            self._tick()
+        except OSError as error:
+            _log.warning("cannot look at what was lost: %s", error)
+
+    def _loss(self, source: int, count: int) -> Slot:
+        return Slot(self._boottime(), Kind.LOST, LOSS.pack(source, count))
+
+    def _read_kept(self) -> int:
+        try:
+            return int(self._kept_lost.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
+
+
+def _time(slot: Slot) -> int:
+    return slot.time

@@ -1,0 +1,93 @@
+"""Way 3.8: which names an address had, for one endpoint, at the time a packet passed.
+
+An endpoint's answers say it: from the answer on, for its TTL, the address is one of that name.
+Later answers neither take that away nor rename what passed before them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+__all__ = ["NameHistory"]
+
+_SPELLS = 64  # kept for each endpoint and address
+_SLACK = 50_000_000  # ns: the proxy's stamp may follow the packet that the answer let go
+
+
+@dataclass(slots=True)
+class _Spell:
+    name: str
+    start: int
+    end: int
+    early: str
+
+
+class NameHistory:
+    """Names by endpoint and address, bounded (least recently learned goes first).
+
+    Parameters
+    ----------
+    time_scale : float
+        Lab seconds a wall-clock second, for TTLs.
+    min_ttl : int
+        Lab seconds.
+    limit : int
+        Pairs of endpoint and address kept.
+    """
+
+    def __init__(self, time_scale: float = 1.0, min_ttl: int = 0, limit: int = 131_072) -> None:
+        self._scale = time_scale
+        self._min_ttl = min_ttl
+        self._limit = limit
+        self._spells: OrderedDict[tuple[int, str], list[_Spell]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._spells)
+
+    def learn(
+        self, endpoint: int, address: str, name: str, at: int, ttl: int, early: str = ""
+    ) -> None:
+        """The endpoint was told at `at` (ns) that `name` has `address` for `ttl` lab seconds.
+
+        `early` says why the answer was released before the kernel had it ('' otherwise).
+        """
+        end = at + int(max(ttl, self._min_ttl) / self._scale * 1e9)
+        key = (endpoint, address)
+        spells = self._spells.setdefault(key, [])
+        self._spells.move_to_end(key)
+        if len(self._spells) > self._limit:
+            self._spells.popitem(last=False)
+        for spell in reversed(spells):
+            if spell.name == name:
+                if spell.start <= at <= spell.end and spell.early == early:
+                    spell.end = max(spell.end, end)
+                    return
+                break
+        spells.append(_Spell(name, at, end, early))
+        if len(spells) > _SPELLS:
+            del spells[0]
+
+    def names(self, endpoint: int, address: str, at: int) -> list[str]:
+        """Names of `address` for `endpoint` at `at` (ns), sorted.
+
+        Those whose TTL ran then; if none did, the one that ended last: the kernel may have kept
+        the mapping (a zombie), and the reader wants to know what the address had been.
+        """
+        return sorted({s.name for s in self._at(endpoint, address, at)})
+
+    def early(self, endpoint: int, address: str, at: int) -> str:
+        """Why the answer that told the endpoint of `address` was early; '' if one was not."""
+        reasons = [s.early for s in self._at(endpoint, address, at)]
+        return "" if not reasons or "" in reasons else reasons[-1]
+
+    def _at(self, endpoint: int, address: str, at: int) -> list[_Spell]:
+        spells = self._spells.get((endpoint, address))
+        if not spells:
+            return []
+        begun = [s for s in spells if s.start <= at + _SLACK]
+        live = [s for s in begun if at < s.end]
+        if live or not begun:
+            return live
+        last = max(s.end for s in begun)
+        return [s for s in begun if s.end == last]
