@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
 
 from fqdnlab.model.reasons import REASONS
@@ -19,6 +19,8 @@ __all__ = ["HubbleJsonError", "from_line", "to_dict", "to_line"]
 
 M = TypeVar("M", bound=Message)
 
+#: What extensions are written as; naming it here also makes its type known to json_format.
+_STRUCT = struct_pb2.Struct.DESCRIPTOR.full_name
 _OWN_REASONS = {name: number for number, (name, _) in REASONS.items() if number >= 240}
 
 
@@ -77,4 +79,4 @@ def from_line(line: str, response: M) -> M:
 def _readable(extensions: Any) -> bool:
     """Whether it is the kind that fqdnlab writes; others name types that we do not have."""
     kind = extensions.get("@type", "") if isinstance(extensions, dict) else ""
-    return str(kind).endswith("/google.protobuf.Struct")
+    return str(kind).endswith(f"/{_STRUCT}")
