@@ -202,13 +202,16 @@ class Kit:
 
     # ------------------------------------------------------------ its clients
 
-    def stub(self) -> observer_pb2_grpc.ObserverStub:
+    def channel(self) -> grpc.Channel:
         channel = grpc.insecure_channel(f"unix://{self.paths.observer_socket}")
         self._channels.append(channel)
-        return observer_pb2_grpc.ObserverStub(channel)
+        return channel
+
+    def stub(self) -> observer_pb2_grpc.ObserverStub:
+        return observer_pb2_grpc.ObserverStub(self.channel())
 
     def responses(self, **request: Any) -> list[observer_pb2.GetFlowsResponse]:
-        return list(self.stub().GetFlows(observer_pb2.GetFlowsRequest(**request), timeout=10))
+        return list(self.stub().GetFlows(observer_pb2.GetFlowsRequest(**request), timeout=30))
 
     def flows(self, **request: Any) -> list[Any]:
         return [r.flow for r in self.responses(**request) if r.HasField("flow")]

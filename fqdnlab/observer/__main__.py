@@ -28,12 +28,11 @@ from fqdnlab.model.settings import LabSettings
 from fqdnlab.observer.context import Clock, Context
 from fqdnlab.observer.counters import Counters, families
 from fqdnlab.observer.decode import Decoder
-from fqdnlab.observer.dns_flow import learn
-from fqdnlab.observer.dnswire import Messages
-from fqdnlab.observer.history import History, Slot
+from fqdnlab.observer.history import History
 from fqdnlab.observer.identities import kernel_identity
 from fqdnlab.observer.intake import Intake
 from fqdnlab.observer.names import NameHistory
+from fqdnlab.observer.records import RecordReader
 from fqdnlab.observer.rules import RulesFile
 from fqdnlab.observer.service import ObserverService
 from fqdnlab.observer.sockets import bind_records
@@ -53,11 +52,10 @@ class Observer:
     def __init__(self, lab: str, settings: LabSettings, paths: LabPaths) -> None:
         self._paths = paths
         self._clock = Clock()
-        self._messages = Messages()
         self._names = NameHistory(settings.time_scale, settings.min_ttl)
         self._rules = RulesFile(paths.rules_file, self._clock.to_boottime)
         self._history = History(settings.flow_history)
-        self._counters = Counters(self._messages)
+        self._counters = Counters()
         self._node_name = f"{_CLUSTER}/{lab}"
         self._intake: Intake | None = None
         self._stopped = False
@@ -123,7 +121,7 @@ class Observer:
         intake = Intake(
             self._history,
             self._counters,
-            self._learn,
+            RecordReader(self._counters, self._names),
             records,
             maps.lost_events,
             state / "lost",
@@ -144,10 +142,6 @@ class Observer:
         stack.enter_context(serve_metrics(self._paths.metrics_socket("observer"), render))
         return intake, reader, maps
 
-    def _learn(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            learn(slot, self._messages, self._names)
-
     def _tick(self) -> None:
         self._clock.refresh()
         self._rules.refresh()
@@ -160,7 +154,7 @@ def _serve(service: ObserverService, path: Path) -> grpc.Server:
         options=[("grpc.so_reuseport", 0)],
         maximum_concurrent_rpcs=_WORKERS,
     )
-    server.add_generic_rpc_handlers((service.handlers(),))
+    server.add_generic_rpc_handlers(service.handlers())
     healthy = health.HealthServicer()
     for name in ("", "hubble.server.Observer", "observer.Observer"):  # the CLI asks the second
         healthy.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -7,14 +7,13 @@ Names and labels: Hubble's (pkg/hubble/metrics) and Cilium's; what only fqdnlab 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from fqdnlab.metrics import Family
-from fqdnlab.model.reasons import REASONS, reason_text
-from fqdnlab.observer.dns_flow import DnsKind, dns_kind
-from fqdnlab.observer.dnswire import RCODES, Messages, type_name
-from fqdnlab.observer.history import Kind, Slot
+from fqdnlab.model.dnsrecord import Outcome
+from fqdnlab.model.reasons import POLICY_REASONS, REASONS, reason_text
+from fqdnlab.observer.dnswire import RCODES, MessageKind, type_name
 
 __all__ = ["Counters", "KernelCounters", "families"]
 
@@ -24,6 +23,7 @@ _PROTOCOLS = {1: "ICMPv4", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
 _REDIRECT = 2
 _DROP = 2
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
+_SERVFAIL = 2
 _DIRECTIONS = ("EGRESS", "INGRESS")
 
 
@@ -38,27 +38,29 @@ class KernelCounters(Protocol):
 class Counters:
     """Counts of what went into the history; written by the intake's thread only."""
 
-    def __init__(self, messages: Messages) -> None:
-        self._messages = messages
-        self._packets: Counter[tuple[Kind, bytes]] = Counter()
-        self._dns: Counter[DnsKind] = Counter()
+    def __init__(self) -> None:
+        self._packets: dict[bytes, int] = {}
+        self._dns: dict[tuple[int, MessageKind], int] = {}
         self.events_lost = 0
         self.records_lost = 0
         self.malformed = 0
 
-    def count(self, slots: Sequence[Slot]) -> None:
-        """Count slots of any kind."""
-        packets, dns = self._packets, self._dns
-        for _, kind, raw in slots:
-            if kind <= Kind.DROP:
-                packets[kind, raw[_HEAD]] += 1
-            elif kind is not Kind.LOST:
-                dns[dns_kind(kind, raw, self._messages)] += 1
+    def count_packet(self, raw: bytes) -> None:
+        """Count a ``struct flow_event``."""
+        head = raw[_HEAD]
+        self._packets[head] = self._packets.get(head, 0) + 1
 
-    def packets(self) -> dict[tuple[Kind, bytes], int]:
+    def count_dns(self, outcome: int, kind: MessageKind) -> None:
+        """Count a DNS record."""
+        key = (outcome, kind)
+        self._dns[key] = self._dns.get(key, 0) + 1
+
+    def packets(self) -> dict[bytes, int]:
+        """Events by the octets that tell them apart."""
         return dict(self._packets)
 
-    def dns(self) -> dict[DnsKind, int]:
+    def dns(self) -> dict[tuple[int, MessageKind], int]:
+        """Records by outcome and kind of message."""
         return dict(self._dns)
 
 
@@ -125,28 +127,36 @@ def _family(name: str, text: str, series: Mapping[tuple[tuple[str, str], ...], i
 
 
 def _packet_series(
-    packets: dict[tuple[Kind, bytes], int],
+    packets: dict[bytes, int],
     flows: Series,
     drops: Series,
     flags: Series,
     inbound: Counter[int],
 ) -> None:
-    for (kind, head), count in packets.items():
+    for head, count in packets.items():
         event, verdict, reason, family, proto, direction, tcp = head
         protocol = _PROTOCOLS.get(proto, "Unknown L4")
         dropped = event == _DROP
         word = "DROPPED" if dropped else "REDIRECTED" if verdict == _REDIRECT else "FORWARDED"
-        what = "Drop" if kind is Kind.DROP else "PolicyVerdict"
-        _add(flows, count, protocol=protocol, type=what, subtype="", verdict=word)
+        kinds = _flow_types(dropped, reason)
+        for kind in kinds:
+            _add(flows, count, protocol=protocol, type=kind, subtype="", verdict=word)
         if dropped:
             name = REASONS[reason][0] if reason in REASONS else str(reason)
-            _add(drops, count, reason=name, protocol=protocol)
-            if kind is Kind.DROP and direction:
+            _add(drops, count * len(kinds), reason=name, protocol=protocol)
+            if direction:
                 inbound[reason] += count
         elif proto == 6:
             version = "IPv6" if family == 6 else "IPv4"
             for flag in _flags(tcp):
                 _add(flags, count, flag=flag, family=version)
+
+
+def _flow_types(dropped: bool, reason: int) -> tuple[str, ...]:
+    """The flows of an event, as Hubble's metric names their types."""
+    if not dropped:
+        return ("PolicyVerdict",)
+    return ("PolicyVerdict", "Drop") if reason in POLICY_REASONS else ("Drop",)
 
 
 def _flags(octet: int) -> list[str]:
@@ -159,26 +169,32 @@ def _flags(octet: int) -> list[str]:
 
 
 def _dns_series(
-    records: dict[DnsKind, int],
+    records: dict[tuple[int, MessageKind], int],
     flows: Series,
     drops: Series,
     queries: Series,
     responses: Series,
     types: Series,
 ) -> None:
-    for found, count in records.items():
-        _add(flows, count, protocol="DNS", type="L7", subtype="DNS", verdict=found.verdict)
-        qtype = type_name(found.qtype)
-        if found.verdict == "DROPPED":
+    """A record is a question and, unless it was refused, what came of it."""
+    for (outcome, kind), count in records.items():
+        qtype = type_name(kind.qtype)
+        refused = outcome == Outcome.DENIED
+        word = "DROPPED" if refused else "FORWARDED"
+        _add(flows, count, protocol="DNS", type="L7", subtype="DNS", verdict=word)
+        code = "Policy denied" if refused else ""
+        _add(queries, count, rcode=code, qtypes=qtype, ips_returned="0")
+        if refused:
             _add(drops, count, reason="DROP_REASON_UNKNOWN", protocol="DNS")
-            _add(queries, count, rcode="Policy denied", qtypes=qtype, ips_returned="0")
-        elif not found.response:
-            _add(queries, count, rcode="", qtypes=qtype, ips_returned="0")
-        else:
-            code = RCODES.get(found.rcode, "")
-            _add(responses, count, rcode=code, qtypes=qtype, ips_returned=str(found.addresses))
-            for answered in found.types:
-                _add(types, count, type=type_name(answered), qtypes=qtype)
+            continue
+        answered = outcome == Outcome.ANSWERED
+        word = "FORWARDED" if answered else "ERROR"
+        _add(flows, count, protocol="DNS", type="L7", subtype="DNS", verdict=word)
+        code = RCODES.get(kind.rcode, "") if answered else RCODES[_SERVFAIL]
+        ips = str(kind.addresses) if answered else "0"
+        _add(responses, count, rcode=code, qtypes=qtype, ips_returned=ips)
+        for number in kind.types if answered else ():
+            _add(types, count, type=type_name(number), qtypes=qtype)
 
 
 def _add(series: Series, count: int, **labels: str) -> None:

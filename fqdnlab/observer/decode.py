@@ -12,6 +12,8 @@ from fqdnlab.pb import flow_pb2
 
 __all__ = ["Decoder"]
 
+_LOOK = 5_000_000  # ns between two looks at rules.json
+
 
 class Decoder:
     """Decodes slots in a context.
@@ -23,16 +25,25 @@ class Decoder:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._looked = 0
 
-    def flow(self, number: int, slot: Slot) -> flow_pb2.Flow:
-        """The flow of a slot that is not `Kind.LOST`; of wrong octets a flow that says so."""
-        self.context.rules.refresh()  # one stat: a new rule is named at once
+    def fill(self, flow: flow_pb2.Flow, number: int, slot: Slot) -> None:
+        """Fill `flow` from a slot that is not `Kind.LOST`; of wrong octets it says so."""
+        self._look_at_rules()
         try:
             if slot.kind in (Kind.DNS_REQUEST, Kind.DNS_RESPONSE):
-                return dns_flow(slot, number, self.context)
-            return packet_flow(slot.raw, slot.kind, number, self.context)
+                dns_flow(flow, slot, number, self.context)
+            else:
+                packet_flow(flow, slot.raw, slot.kind, number, self.context)
         except struct.error as error:
-            flow = flow_pb2.Flow(uuid=self.context.uuid(number), node_name=self.context.node_name)
-            flow.time.CopyFrom(self.context.clock.stamp(slot.time))
+            flow.Clear()
+            flow.uuid, flow.node_name = self.context.uuid(number), self.context.node_name
+            self.context.clock.put(slot.time, flow.time)
             flow.Summary = f"unreadable event: {error}"
-            return flow
+
+    def _look_at_rules(self) -> None:
+        """A new rule is named at once, or nearly so."""
+        now = self.context.clock.boottime()
+        if now - self._looked > _LOOK:
+            self._looked = now
+            self.context.rules.refresh()

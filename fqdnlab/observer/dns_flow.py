@@ -7,24 +7,16 @@ Behaviour: pkg/hubble/parser/seven of Cilium 1.20.2.
 
 from __future__ import annotations
 
-import struct
-from typing import NamedTuple
-
 from fqdnlab.datapath.abi import ip_text
-from fqdnlab.model.dnsrecord import HEADER, DnsRecord, Early, Outcome, split_datagram
+from fqdnlab.model.dnsrecord import DnsRecord, Early, Outcome
 from fqdnlab.observer.context import Context, pack_extension
-from fqdnlab.observer.dnswire import NO_TTL, RCODES, Message, Messages, read_message, type_name
+from fqdnlab.observer.dnswire import NO_TTL, RCODES, Message, read_message, type_name
 from fqdnlab.observer.history import Kind, Slot
-from fqdnlab.observer.names import NameHistory
 from fqdnlab.pb import flow_pb2
 
-__all__ = ["EARLY", "DnsKind", "dns_flow", "dns_kind", "learn", "split_records"]
+__all__ = ["EARLY", "dns_flow"]
 
 _TYPE_L7 = 129  # Cilium's monitor message type
-_TIMES = struct.Struct("<QQ")
-_OUTCOME, _EARLY = HEADER.size - 3, HEADER.size - 2
-_ENDPOINT, _LOST = slice(48, 52), slice(60, 64)
-_MESSAGE = HEADER.size
 _SERVFAIL = 2  # what a client gets of a failure
 
 #: Words of FlowExtension.early_reason.
@@ -36,67 +28,6 @@ EARLY: dict[int, str] = {
 _WAITS = frozenset({"agent-dead", "hold-deadline"})
 
 
-def split_records(octets: bytes) -> tuple[list[Slot], int, int]:
-    """Slots of a datagram, records that the proxy lost before it, malformed records."""
-    slots: list[Slot] = []
-    lost = 0
-    records, whole = split_datagram(octets)
-    for raw in records:
-        time, latency = _TIMES.unpack_from(raw)
-        lost += int.from_bytes(raw[_LOST], "little")
-        if raw[_OUTCOME] == Outcome.DENIED:
-            slots.append(Slot(time, Kind.DNS_REQUEST, raw))
-        else:
-            slots.append(Slot(max(0, time - latency), Kind.DNS_REQUEST, raw))
-            slots.append(Slot(time, Kind.DNS_RESPONSE, raw))
-    return slots, lost, 0 if whole else 1
-
-
-class DnsKind(NamedTuple):
-    """What metrics tell apart; a key for counting."""
-
-    response: bool
-    verdict: str
-    rcode: int
-    qtype: int
-    addresses: int
-    types: tuple[int, ...]
-
-
-def dns_kind(kind: Kind, raw: bytes, messages: Messages) -> DnsKind:
-    """The kind of a DNS slot."""
-    message = messages.read(raw[_MESSAGE:])
-    outcome = raw[_OUTCOME]
-    verdict = _verdict(kind, outcome)
-    if kind is Kind.DNS_REQUEST:
-        return DnsKind(False, verdict, 0, message.qtype, 0, ())
-    if outcome != Outcome.ANSWERED:
-        return DnsKind(True, verdict, _SERVFAIL, message.qtype, 0, ())
-    return DnsKind(
-        True,
-        verdict,
-        message.rcode,
-        message.qtype,
-        len(message.addresses),
-        tuple(message.types),
-    )
-
-
-def learn(slot: Slot, messages: Messages, names: NameHistory) -> None:
-    """Remember what a released answer told its endpoint."""
-    raw = slot.raw
-    if slot.kind is not Kind.DNS_RESPONSE or raw[_OUTCOME] != Outcome.ANSWERED:
-        return
-    message = messages.read(raw[_MESSAGE:])
-    if message.rcode or not message.query:
-        return
-    endpoint = int.from_bytes(raw[_ENDPOINT], "little")
-    early = EARLY.get(raw[_EARLY], "")
-    name = message.query.rstrip(".")
-    for address, ttl in message.addresses:
-        names.learn(endpoint, address, name, slot.time, ttl, early)
-
-
 def _verdict(kind: Kind, outcome: int) -> str:
     if outcome == Outcome.DENIED:
         return "DROPPED"
@@ -105,8 +36,8 @@ def _verdict(kind: Kind, outcome: int) -> str:
     return "FORWARDED"
 
 
-def dns_flow(slot: Slot, number: int, context: Context) -> flow_pb2.Flow:
-    """The flow of slot `number`, whose octets are a `DnsRecord`.
+def dns_flow(flow: flow_pb2.Flow, slot: Slot, number: int, context: Context) -> None:
+    """Fill `flow`, of slot `number`, whose octets are a `DnsRecord`.
 
     Raises
     ------
@@ -115,8 +46,9 @@ def dns_flow(slot: Slot, number: int, context: Context) -> flow_pb2.Flow:
     """
     record = DnsRecord.unpack(slot.raw)
     message = read_message(record.message)
-    flow = flow_pb2.Flow(uuid=context.uuid(number), node_name=context.node_name)
-    flow.time.CopyFrom(context.clock.stamp(slot.time))
+    flow.uuid = context.uuid(number)
+    flow.node_name = context.node_name
+    context.clock.put(slot.time, flow.time)
     flow.Type = flow_pb2.L7
     flow.event_type.type = _TYPE_L7
     flow.traffic_direction = flow_pb2.EGRESS
@@ -128,7 +60,6 @@ def dns_flow(slot: Slot, number: int, context: Context) -> flow_pb2.Flow:
     _ends(flow, record, response, context)
     _layer7(flow, record, message, response)
     _extension(flow, record, message, response, context)
-    return flow
 
 
 def _ends(flow: flow_pb2.Flow, record: DnsRecord, response: bool, context: Context) -> None:

@@ -10,8 +10,9 @@ import contextlib
 import socket
 import struct
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["NO_TTL", "RCODES", "Message", "Messages", "read_message", "type_name"]
+__all__ = ["NO_TTL", "RCODES", "Message", "MessageKind", "Messages", "read_message", "type_name"]
 
 NO_TTL = 0xFFFFFFFF  # Hubble's word for a message without records
 _HEADER = struct.Struct("!HHHHHH")
@@ -49,9 +50,24 @@ def type_name(number: int) -> str:
     return _TYPES.get(number, "Unknown")
 
 
-@dataclass
+class MessageKind(NamedTuple):
+    """What metrics tell apart."""
+
+    rcode: int
+    qtype: int
+    addresses: int
+    types: tuple[int, ...]
+
+
+_UNREAD = MessageKind(0, 0, 0, ())
+
+
+@dataclass(eq=False, slots=True)
 class Message:
-    """What could be read; names in presentation form, lower case, with the final dot."""
+    """What could be read; names in presentation form, lower case, with the final dot.
+
+    Compared and hashed by identity: `Messages` gives the same object for the same octets.
+    """
 
     id: int = 0
     rcode: int = 0
@@ -61,6 +77,7 @@ class Message:
     cnames: list[str] = field(default_factory=list)
     types: list[int] = field(default_factory=list)
     ttl: int = NO_TTL
+    kind: MessageKind = _UNREAD
 
 
 def read_message(octets: bytes) -> Message:
@@ -68,6 +85,7 @@ def read_message(octets: bytes) -> Message:
     found = Message()
     with contextlib.suppress(struct.error, IndexError):  # what was read before it stands
         _read(octets, found)
+    found.kind = MessageKind(found.rcode, found.qtype, len(found.addresses), tuple(found.types))
     return found
 
 

@@ -13,14 +13,15 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 
 from fqdnlab.model.reasons import POLICY_REASONS
 from fqdnlab.observer.counters import Counters
-from fqdnlab.observer.dns_flow import split_records
 from fqdnlab.observer.history import History, Kind, Slot
 from fqdnlab.observer.query import LOSS
+from fqdnlab.observer.records import RecordReader
 
 __all__ = ["Events", "Intake"]
 
@@ -28,11 +29,12 @@ _log = logging.getLogger(__name__)
 _HOLD = 15_000_000  # ns
 _TICK = 0.010  # s: while something is held
 _REST = 0.5  # s: otherwise; also how often losses and rules.json are looked at
-_BUSY = 256  # items in one turn: then wait a little, so that one turn serves more
+_PAUSE = 0.005  # s between two turns that found something, so that one turn serves many
 _DATAGRAM = 1 << 18
 _TYPE, _REASON = 62, 64  # in struct flow_event
 _EVENT_DROP = 2
 _EVENT_OCTETS = 73  # up to the padding
+_BY_TIME = itemgetter(0)
 _PERF_EVENT_RING_BUFFER, _OBSERVER_EVENTS_QUEUE = 1, 2  # flow.LostEventSource
 
 
@@ -51,8 +53,7 @@ class Intake:
     ----------
     history : History
     counters : Counters
-    learn : callable
-        Given each DNS slot at once (for the names).
+    reader : RecordReader
     records : socket
         Bound, not blocking.
     lost : callable
@@ -69,7 +70,7 @@ class Intake:
         self,
         history: History,
         counters: Counters,
-        learn: Callable[[list[Slot]], None],
+        reader: RecordReader,
         records: socket.socket,
         lost: Callable[[], int],
         kept_lost: Path,
@@ -78,7 +79,7 @@ class Intake:
     ) -> None:
         self._history = history
         self._counters = counters
-        self._learn = learn
+        self._reader = reader
         self._records = records
         self._lost = lost
         self._kept_lost = kept_lost
@@ -96,6 +97,7 @@ class Intake:
         if len(raw) < _EVENT_OCTETS:
             self._counters.malformed += 1
             return
+        self._counters.count_packet(raw)
         time = int.from_bytes(raw[:8], "little")
         if raw[_TYPE] == _EVENT_DROP:
             if raw[_REASON] in POLICY_REASONS:
@@ -113,14 +115,13 @@ class Intake:
                 octets = self._records.recv(_DATAGRAM)
             except BlockingIOError:
                 break
-            slots, lost, bad = split_records(octets)
-            self._counters.malformed += bad
-            if lost:
-                self._counters.records_lost += lost
-                self._held.append(self._loss(_OBSERVER_EVENTS_QUEUE, lost))
-            self._learn(slots)
-            self._held.extend(slots)
-            taken += len(slots)
+            found = self._reader.take(octets)
+            self._held += found.slots
+            taken += len(found.slots)
+            self._counters.malformed += found.malformed
+            if found.lost:
+                self._counters.records_lost += found.lost
+                self._held.append(self._loss(_OBSERVER_EVENTS_QUEUE, found.lost))
         return taken
 
     # ------------------------------------------------------------ the thread
@@ -140,8 +141,8 @@ class Intake:
                 if now - looked > _REST * 1e9:
                     looked = now
                     self._look()
-                if taken > _BUSY:
-                    self._stop.wait(_TICK / 2)
+                if taken:  # nobody waits for less than what is held back
+                    self._stop.wait(_PAUSE)
         finally:
             self._publish(None)
 
@@ -160,7 +161,7 @@ class Intake:
         if not self._held:
             return
         held = self._held
-        held.sort(key=_time)
+        held.sort(key=_BY_TIME)
         if until is None:
             due, self._held = held, []
         elif held[0].time > until:
@@ -170,7 +171,6 @@ class Intake:
             while held[count - 1].time > until:
                 count -= 1
             due, self._held = held[:count], held[count:]
-        self._counters.count(due)
         self._history.extend(due)
 
     # ------------------------------------------------------------ now and then
@@ -197,7 +197,3 @@ class Intake:
             return int(self._kept_lost.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0
-
-
-def _time(slot: Slot) -> int:
-    return slot.time

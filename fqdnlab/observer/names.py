@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
+
+from fqdnlab.observer.dnswire import Message
 
 __all__ = ["NameHistory"]
 
+_FRESH = 8192  # answers noted before they are sorted by address
 _SPELLS = 64  # kept for each endpoint and address
 _SLACK = 50_000_000  # ns: the proxy's stamp may follow the packet that the answer let go
 
@@ -41,18 +45,45 @@ class NameHistory:
         self._min_ttl = min_ttl
         self._limit = limit
         self._spells: OrderedDict[tuple[int, str], list[_Spell]] = OrderedDict()
+        self._fresh: dict[tuple[int, Message], list[int | str]] = {}
+        self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._spells)
+        with self._lock:
+            self._settle()
+            return len(self._spells)
 
-    def learn(
-        self, endpoint: int, address: str, name: str, at: int, ttl: int, early: str = ""
-    ) -> None:
-        """The endpoint was told at `at` (ns) that `name` has `address` for `ttl` lab seconds.
+    def answer(self, endpoint: int, message: Message, at: int, early: str = "") -> None:
+        """The endpoint was given `message` at `at` (ns).
 
-        `early` says why the answer was released before the kernel had it ('' otherwise).
+        `early` says why the answer was released before the kernel had it ('' otherwise).  An
+        answer given again within its TTL costs no more than noting the time.
         """
-        end = at + int(max(ttl, self._min_ttl) / self._scale * 1e9)
+        key = (endpoint, message)
+        with self._lock:
+            fresh = self._fresh.get(key)
+            if fresh is not None and fresh[2] == early and at - fresh[1] <= self._span(message):  # type: ignore[operator]
+                fresh[1] = at
+                return
+            if fresh is not None or len(self._fresh) >= _FRESH:
+                self._settle()
+            self._fresh[key] = [at, at, early]
+
+    def _span(self, message: Message) -> int:
+        """How long its addresses hold, ns."""
+        return int(max(message.ttl, self._min_ttl) / self._scale * 1e9)
+
+    def _settle(self) -> None:
+        for (endpoint, message), (first, last, early) in self._fresh.items():
+            name = message.query.rstrip(".")
+            for address, ttl in message.addresses:
+                self._learn(endpoint, address, name, int(first), int(last), ttl, str(early))
+        self._fresh.clear()
+
+    def _learn(
+        self, endpoint: int, address: str, name: str, at: int, last: int, ttl: int, early: str
+    ) -> None:
+        end = last + int(max(ttl, self._min_ttl) / self._scale * 1e9)
         key = (endpoint, address)
         spells = self._spells.setdefault(key, [])
         self._spells.move_to_end(key)
@@ -82,9 +113,9 @@ class NameHistory:
         return "" if not reasons or "" in reasons else reasons[-1]
 
     def _at(self, endpoint: int, address: str, at: int) -> list[_Spell]:
-        spells = self._spells.get((endpoint, address))
-        if not spells:
-            return []
+        with self._lock:
+            self._settle()
+            spells = list(self._spells.get((endpoint, address), ()))
         begun = [s for s in spells if s.start <= at + _SLACK]
         live = [s for s in begun if at < s.end]
         if live or not begun:

@@ -15,7 +15,7 @@ from fqdnlab.datapath.abi import (
 from fqdnlab.model.reasons import POLICY_REASONS, ZOMBIE_NEW_FLOW, reason_text
 from fqdnlab.observer.context import Context, pack_extension
 from fqdnlab.observer.history import Kind
-from fqdnlab.observer.rules import EndpointNames, Rule
+from fqdnlab.observer.rules import Rule
 from fqdnlab.pb import flow_pb2
 
 __all__ = ["TYPE_DROP", "TYPE_POLICY_VERDICT", "packet_flow"]
@@ -46,8 +46,8 @@ _ICMP_WORDS = {
 }
 
 
-def packet_flow(raw: bytes, kind: Kind, number: int, context: Context) -> flow_pb2.Flow:
-    """The flow of slot `number`, whose octets are a ``struct flow_event``.
+def packet_flow(flow: flow_pb2.Flow, raw: bytes, kind: Kind, number: int, context: Context) -> None:
+    """Fill `flow`, of slot `number`, whose octets are a ``struct flow_event``.
 
     Raises
     ------
@@ -55,8 +55,9 @@ def packet_flow(raw: bytes, kind: Kind, number: int, context: Context) -> flow_p
         If there are too few octets.
     """
     event = FlowEvent.unpack(raw)
-    flow = flow_pb2.Flow(uuid=context.uuid(number), node_name=context.node_name)
-    flow.time.CopyFrom(context.clock.stamp(event.time))
+    flow.uuid = context.uuid(number)
+    flow.node_name = context.node_name
+    context.clock.put(event.time, flow.time)
     flow.Type = flow_pb2.L3_L4
     source, destination = ip_text(event.saddr), ip_text(event.daddr)
     flow.IP.source, flow.IP.destination = source, destination
@@ -69,7 +70,6 @@ def packet_flow(raw: bytes, kind: Kind, number: int, context: Context) -> flow_p
     else:
         _as_verdict(flow, event, rule, context)
     _extension(flow, event, rule, context)
-    return flow
 
 
 def _layer4(flow: flow_pb2.Flow, event: FlowEvent) -> str:
@@ -154,7 +154,7 @@ def _as_verdict(flow: flow_pb2.Flow, event: FlowEvent, rule: Rule | None, contex
 
 
 def _extension(flow: flow_pb2.Flow, event: FlowEvent, rule: Rule | None, context: Context) -> None:
-    end: EndpointNames = context.endpoint(event.ep_id, event.time)
+    local = flow.source if event.dir == DIR_EGRESS else flow.destination
     remote = flow.IP.destination if event.dir == DIR_EGRESS else flow.IP.source
     state = context.mapping_state(event.ep_id, remote, event.identity, event.time)
     if event.type == EVENT_DROP and event.reason == ZOMBIE_NEW_FLOW:
@@ -163,7 +163,7 @@ def _extension(flow: flow_pb2.Flow, event: FlowEvent, rule: Rule | None, context
         flow,
         {
             "endpoint_id": event.ep_id,
-            "endpoint": end.name,
+            "endpoint": local.pod_name,
             "rule": rule.title if rule else "",
             "rule_index": event.rule,
             "drop_text": reason_text(event.reason) if event.type == EVENT_DROP else "",

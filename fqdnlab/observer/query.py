@@ -55,8 +55,10 @@ Test = Callable[[int, Slot], Any]
 
 def select(
     history: History, plan: Plan, test: Test, going: Callable[[], bool], now: Callable[[], int]
-) -> Iterator[Item | Lost]:
+) -> Iterator[Item | Lost | None]:
     """What a client gets, in order; ends unless `plan` follows.
+
+    None in between says: that is all for now.
 
     Parameters
     ----------
@@ -93,8 +95,10 @@ def select(
         at = max(at, begin + len(slots))
         if at >= newest and not plan.follow:
             return
-        if plan.follow and not _wait(history, plan, at, now):
-            return
+        if plan.follow and at >= history.newest:
+            yield None
+            if not _wait(history, plan, at, now):
+                return
 
 
 def _wait(history: History, plan: Plan, at: int, now: Callable[[], int]) -> bool:

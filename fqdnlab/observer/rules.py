@@ -153,6 +153,11 @@ class RulesFile:
         Later ones first, because the kernel may use an index before the file names it.
         """
         versions = self._versions
+        since, latest = versions[-1]
+        if since <= at:  # nearly always
+            found = get(latest)
+            if found is not None:
+                return found
         now = max((i for i, (since, _) in enumerate(versions) if since <= at), default=0)
         for i in (*range(now, len(versions)), *range(now - 1, -1, -1)):
             found = get(versions[i][1])

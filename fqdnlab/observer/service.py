@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from fqdnlab.model.filters import FilterError, compile_filters
+from fqdnlab.observer.context import varint
 from fqdnlab.observer.decode import Decoder
 from fqdnlab.observer.fieldmask import FieldMask
 from fqdnlab.observer.history import History, Slot
@@ -27,6 +28,7 @@ _SERVICE = "observer.Observer"
 _CONNECTED = 1  # relay.NodeState
 _SETTLED = 1_000_000_000  # ns after which a flow's names and rules change no more
 _MINUTE = 60_000_000_000
+_BATCH = 256  # flows a message
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +58,27 @@ class ObserverService:
         self, request: observer_pb2.GetFlowsRequest, context: grpc.ServicerContext
     ) -> Iterator[bytes]:
         """Stream serialized GetFlowsResponses."""
+        for one in self._selected(request, context):
+            if one is not None:
+                yield one
+
+    def read(
+        self, request: observer_pb2.GetFlowsRequest, context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """Stream serialized FlowBatches: the same, many at once (fqdnlab.v1.Flows)."""
+        batch: list[bytes] = []
+        for one in self._selected(request, context):
+            if one is not None:
+                batch.append(b"\x0a" + varint(len(one)) + one)  # field 1, length-delimited
+            if batch and (one is None or len(batch) >= _BATCH):
+                yield b"".join(batch)
+                batch.clear()
+        if batch:
+            yield b"".join(batch)
+
+    def _selected(
+        self, request: observer_pb2.GetFlowsRequest, context: grpc.ServicerContext
+    ) -> Iterator[bytes | None]:
         try:
             plan, test = self._prepare(request)
         except FilterError as error:
@@ -66,7 +89,10 @@ class ObserverService:
         for one in select(
             self._history, plan, test, lambda: not gone.is_set(), self._clock.boottime
         ):
-            yield self._lost(one) if isinstance(one, Lost) else _octets(one)
+            if one is None:
+                yield None
+            else:
+                yield self._lost(one) if isinstance(one, Lost) else _octets(one)
 
     def _prepare(
         self, request: observer_pb2.GetFlowsRequest
@@ -113,10 +139,9 @@ class ObserverService:
         """The serialized response of a slot; kept once its names cannot change any more."""
         octets = self._history.decoded(number)
         if octets is None:
-            flow = self._decoder.flow(number, slot)
-            response = observer_pb2.GetFlowsResponse(
-                flow=flow, node_name=flow.node_name, time=flow.time
-            )
+            response = observer_pb2.GetFlowsResponse(node_name=self._decoder.context.node_name)
+            self._decoder.fill(response.flow, number, slot)
+            self._clock.put(slot.time, response.time)
             octets = response.SerializeToString()
             if self._clock.boottime() - slot.time > _SETTLED:
                 self._history.keep_decoded(number, octets)
@@ -124,10 +149,10 @@ class ObserverService:
 
     def _lost(self, lost: Lost) -> bytes:
         response = observer_pb2.GetFlowsResponse(node_name=self._decoder.context.node_name)
-        response.time.CopyFrom(self._clock.stamp(lost.at))
+        self._clock.put(lost.at, response.time)
         response.lost_events.source = lost.source  # type: ignore[assignment]
         response.lost_events.num_events_lost = lost.count
-        response.lost_events.last.CopyFrom(response.time)
+        self._clock.put(lost.at, response.lost_events.last)
         return response.SerializeToString()
 
     # ------------------------------------------------------------ the rest
@@ -200,8 +225,19 @@ class ObserverService:
         """None: the agent of a lab tells its events itself (fqdnlab.v1.Agent)."""
         return iter(())
 
-    def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+    def handlers(self) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
         """Handlers for ``grpc.Server.add_generic_rpc_handlers``."""
+        read = grpc.unary_stream_rpc_method_handler(
+            self.read,
+            request_deserializer=observer_pb2.GetFlowsRequest.FromString,
+            response_serializer=None,
+        )
+        return (
+            self._hubble(),
+            grpc.method_handlers_generic_handler("fqdnlab.v1.Flows", {"Read": read}),
+        )
+
+    def _hubble(self) -> grpc.GenericRpcHandler[Any, Any]:
         unary: dict[str, tuple[Callable[..., Any], Any]] = {
             "ServerStatus": (self.server_status, observer_pb2.ServerStatusRequest),
             "GetNodes": (self.get_nodes, observer_pb2.GetNodesRequest),
