@@ -167,18 +167,13 @@ class Kit:
 
     # ------------------------------------------------------------ the process
 
+    @staticmethod
+    def command_for(lab: str, settings: str, ready: int = -1) -> list[str]:
+        main = [sys.executable, "-m", "fqdnlab.observer"]
+        return [*main, "--lab", lab, "--settings", settings, "--ready-fd", str(ready)]
+
     def command(self, ready: int = -1) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "fqdnlab.observer",
-            "--lab",
-            self.lab,
-            "--settings",
-            self.settings.to_json(),
-            "--ready-fd",
-            str(ready),
-        ]
+        return self.command_for(self.lab, self.settings.to_json(), ready)
 
     def start(self) -> None:
         """Start the observer and wait for its word."""
@@ -199,6 +194,16 @@ class Kit:
         status = self.process.wait(10)
         self.process = None
         return status
+
+    def pause(self) -> None:
+        """Stop the observer in its tracks, and see that it stopped."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     # ------------------------------------------------------------ its clients
 

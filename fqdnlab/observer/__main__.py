@@ -103,19 +103,16 @@ class Observer:
         return Decoder(context)
 
     def _open(self, stack: ExitStack) -> tuple[Intake, RingReader, Maps]:
-        state = self._paths.state("observer")
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        held: list[Intake] = []
-        try:
-            reader = RingReader(
-                self._paths.bpf, state / "reader.lock", lambda raw: held[0].sample(raw)
-            )
-            stack.callback(reader.close)
-            maps = stack.enter_context(Maps(self._paths.bpf))
-        except FileNotFoundError as error:
+        if not (self._paths.bpf / "events").exists():
             raise SetupError(
-                f"the lab's maps are not pinned: {error}", "start the agent once"
-            ) from error
+                f"the lab's maps are not pinned in {self._paths.bpf}", "start its agent once"
+            )
+        state = self._paths.state("observer")
+        state.mkdir(mode=0o700, exist_ok=True)
+        held: list[Intake] = []
+        reader = RingReader(self._paths.bpf, state / "reader.lock", lambda raw: held[0].sample(raw))
+        stack.callback(reader.close)
+        maps = stack.enter_context(Maps(self._paths.bpf))
         records = stack.enter_context(bind_records(self._paths.records_socket, PROXY_GID))
         stack.callback(_remove_own, self._paths.records_socket)
         intake = Intake(
