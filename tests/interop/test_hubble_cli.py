@@ -16,7 +16,8 @@ from fqdnlab.model.hubble_json import from_line, to_dict, to_line
 from fqdnlab.pb import observer_pb2
 from fqdnlab.testing import eventually
 from tests.bpf.packets import ICMP, TCP, icmp, ip, tcp
-from tests.observer_kit import API, EP4, Kit, answer, dns_record, observer_kit, question
+from tests.observer_data import API, EP4, answer, dns_record, question
+from tests.observer_kit import Kit, observer_kit
 
 pytestmark = pytest.mark.timeout(900)  # the first build of hubble takes minutes
 

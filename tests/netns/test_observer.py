@@ -23,7 +23,8 @@ from fqdnlab.paths import PROXY_GID
 from fqdnlab.pb import flow_pb2, observer_pb2
 from fqdnlab.testing import eventually
 from tests.bpf.packets import ICMP6, TCP, icmp, ip, tcp
-from tests.observer_kit import API, EP4, EP6, RULES, Kit, answer, dns_record, observer_kit, question
+from tests.observer_data import API, EP4, EP6, RULES, answer, dns_record, question
+from tests.observer_kit import Kit, observer_kit
 
 OTHER = "203.0.113.5"
 

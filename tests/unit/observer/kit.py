@@ -14,7 +14,7 @@ from fqdnlab.observer.history import Kind, Slot
 from fqdnlab.observer.names import NameHistory
 from fqdnlab.observer.rules import RulesFile
 from fqdnlab.pb import flow_pb2
-from tests.observer_kit import API, EP, EP4, FQDN_IDENTITY, RULE, RULES
+from tests.observer_data import API, EP, EP4, FQDN_IDENTITY, RULE, RULES
 
 SECOND = 1_000_000_000
 NOW = 5_000 * SECOND  # of CLOCK_BOOTTIME

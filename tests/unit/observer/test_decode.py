@@ -19,7 +19,7 @@ from fqdnlab.observer.dnswire import read_message
 from fqdnlab.observer.history import Kind, Slot
 from fqdnlab.observer.names import NameHistory
 from fqdnlab.pb import control_pb2, flow_pb2, observer_pb2
-from tests.observer_kit import API, RULES, answer, dns_record, question
+from tests.observer_data import API, RULES, answer, dns_record, question
 from tests.unit.observer.kit import (
     NOW,
     OFFSET,

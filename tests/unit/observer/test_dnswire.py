@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fqdnlab.observer.dnswire import NO_TTL, Messages, read_message
-from tests.observer_kit import answer, question
+from tests.observer_data import answer, question
 
 
 def test_an_answer() -> None:

@@ -15,7 +15,7 @@ from fqdnlab.observer.counters import Counters, families
 from fqdnlab.observer.history import Kind
 from fqdnlab.observer.names import NameHistory
 from fqdnlab.observer.records import RecordReader
-from tests.observer_kit import API, answer, dns_record, question
+from tests.observer_data import API, answer, dns_record, question
 from tests.unit.observer.kit import NOW, dropped, event
 
 

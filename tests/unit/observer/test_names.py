@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fqdnlab.observer.dnswire import read_message
 from fqdnlab.observer.names import NameHistory
-from tests.observer_kit import answer
+from tests.observer_data import answer
 from tests.unit.observer.kit import NOW, SECOND
 
 A, B = "198.51.100.7", "198.51.100.8"

@@ -17,7 +17,7 @@ from fqdnlab.observer.dnswire import read_message
 from fqdnlab.observer.history import Kind
 from fqdnlab.observer.names import NameHistory
 from fqdnlab.pb import flow_pb2, observer_pb2
-from tests.observer_kit import API, answer, dns_record, question
+from tests.observer_data import API, answer, dns_record, question
 from tests.unit.observer.kit import NOW, OFFSET, SECOND, decoder, dropped, event, flow_of
 
 
