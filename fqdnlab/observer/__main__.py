@@ -6,6 +6,7 @@ It needs the lab's pins (the agent made them), not the agent.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import secrets
@@ -23,7 +24,7 @@ import fqdnlab
 from fqdnlab.datapath.events import RingReader
 from fqdnlab.datapath.maps import Maps
 from fqdnlab.errors import FqdnlabError, SetupError
-from fqdnlab.metrics import exposition, serve_metrics
+from fqdnlab.metrics import Family, exposition, serve_metrics
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.observer.context import Clock, Context
 from fqdnlab.observer.counters import Counters, families
@@ -134,10 +135,22 @@ class Observer:
 
         def render() -> str:
             self._rules.refresh()
-            return exposition(families(self._counters, maps, self._rules.latest.rules))
+            return exposition(
+                [*families(self._counters, maps, self._rules.latest.rules), *self._gauges()]
+            )
 
         stack.enter_context(serve_metrics(self._paths.metrics_socket("observer"), render))
         return intake, reader, maps
+
+    def _gauges(self) -> list[Family]:
+        def one(name: str, kind: str, text: str, value: int) -> Family:
+            return Family(f"fqdnlab_observer_{name}", kind, text, [({}, value)])
+
+        return [
+            one("history_flows", "gauge", "Flows kept", len(self._history)),
+            one("named_addresses", "gauge", "Addresses of endpoints with a name", len(self._names)),
+            one("rules_faults_total", "counter", "Unreadable rules files", self._rules.faults),
+        ]
 
     def _tick(self) -> None:
         self._clock.refresh()
@@ -195,6 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+    gc.set_threshold(50_000, 20, 50)  # slots make no cycles; looking for them costs a tenth
     try:
         settings = LabSettings.from_json(given.settings)
         observer = Observer(given.lab, settings, LabPaths(given.lab))

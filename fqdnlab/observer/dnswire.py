@@ -102,12 +102,12 @@ class Messages:
         self._limit = limit
         self._known: dict[bytes, Message] = {}
 
-    def read(self, octets: bytes) -> Message:
-        """As `read_message`, but for the id; do not change what it returns."""
-        key = octets[2:]
+    def read(self, octets: bytes, at: int = 0) -> Message:
+        """As `read_message` of ``octets[at:]``, but for the id; do not change what it returns."""
+        key = octets[at + 2 :]
         found = self._known.get(key)
         if found is None:
-            found = read_message(octets)
+            found = read_message(octets[at:])
             if len(self._known) >= self._limit:
                 self._known.clear()  # hot ones are back at once
             self._known[key] = found

@@ -7,11 +7,13 @@ before the packet that it let go.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
 import socket
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
@@ -27,6 +29,7 @@ __all__ = ["Events", "Intake"]
 
 _log = logging.getLogger(__name__)
 _HOLD = 15_000_000  # ns
+_AHEAD = 2_000_000_000  # ns
 _TICK = 0.010  # s: while something is held
 _REST = 0.5  # s: otherwise; also how often losses and rules.json are looked at
 _PAUSE = 0.005  # s between two turns that found something, so that one turn serves many
@@ -149,7 +152,8 @@ class Intake:
     def stop(self) -> None:
         """Let `run` end; callable from a signal handler."""
         self._stop.set()
-        os.write(self._wake_write, b"x")
+        with contextlib.suppress(OSError):  # closed: it has ended already
+            os.write(self._wake_write, b"x")
 
     def close(self) -> None:
         """Close what `run` no longer needs."""
@@ -157,20 +161,20 @@ class Intake:
         os.close(self._wake_write)
 
     def _publish(self, until: int | None) -> None:
-        """Move what is not newer than `until` from the held ones to the history, in order."""
+        """Move what is not newer than `until` from the held ones to the history, in order.
+
+        A time far ahead is nobody's true stamp: such a record is not held.
+        """
         if not self._held:
             return
         held = self._held
         held.sort(key=_BY_TIME)
         if until is None:
             due, self._held = held, []
-        elif held[0].time > until:
-            return
         else:
-            count = len(held)
-            while held[count - 1].time > until:
-                count -= 1
-            due, self._held = held[:count], held[count:]
+            first = bisect_right(held, until, key=_BY_TIME)
+            false = bisect_right(held, until + _AHEAD, key=_BY_TIME)
+            due, self._held = held[:first] + held[false:], held[first:false]
         self._history.extend(due)
 
     # ------------------------------------------------------------ now and then

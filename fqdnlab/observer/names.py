@@ -27,6 +27,16 @@ class _Spell:
     early: str
 
 
+@dataclass(slots=True)
+class _Told:
+    """One answer given once or more; `span` is how long its addresses hold, ns."""
+
+    first: int
+    last: int
+    early: str
+    span: int
+
+
 class NameHistory:
     """Names by endpoint and address, bounded (least recently learned goes first).
 
@@ -45,7 +55,7 @@ class NameHistory:
         self._min_ttl = min_ttl
         self._limit = limit
         self._spells: OrderedDict[tuple[int, str], list[_Spell]] = OrderedDict()
-        self._fresh: dict[tuple[int, Message], list[int | str]] = {}
+        self._fresh: dict[tuple[int, Message], _Told] = {}
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -62,22 +72,22 @@ class NameHistory:
         key = (endpoint, message)
         with self._lock:
             fresh = self._fresh.get(key)
-            if fresh is not None and fresh[2] == early and at - fresh[1] <= self._span(message):  # type: ignore[operator]
-                fresh[1] = at
+            if fresh is not None and fresh.early == early and at - fresh.last <= fresh.span:
+                fresh.last = at
                 return
             if fresh is not None or len(self._fresh) >= _FRESH:
                 self._settle()
-            self._fresh[key] = [at, at, early]
+            self._fresh[key] = _Told(at, at, early, self._span(message))
 
     def _span(self, message: Message) -> int:
         """How long its addresses hold, ns."""
         return int(max(message.ttl, self._min_ttl) / self._scale * 1e9)
 
     def _settle(self) -> None:
-        for (endpoint, message), (first, last, early) in self._fresh.items():
+        for (endpoint, message), told in self._fresh.items():
             name = message.query.rstrip(".")
             for address, ttl in message.addresses:
-                self._learn(endpoint, address, name, int(first), int(last), ttl, str(early))
+                self._learn(endpoint, address, name, told.first, told.last, ttl, told.early)
         self._fresh.clear()
 
     def _learn(

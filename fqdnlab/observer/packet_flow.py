@@ -12,7 +12,7 @@ from fqdnlab.datapath.abi import (
     FlowEvent,
     ip_text,
 )
-from fqdnlab.model.reasons import POLICY_REASONS, ZOMBIE_NEW_FLOW, reason_text
+from fqdnlab.model.reasons import ZOMBIE_NEW_FLOW, reason_text
 from fqdnlab.observer.context import Context, pack_extension
 from fqdnlab.observer.history import Kind
 from fqdnlab.observer.rules import Rule
@@ -172,8 +172,3 @@ def _extension(flow: flow_pb2.Flow, event: FlowEvent, rule: Rule | None, context
             "length": event.length,
         },
     )
-
-
-def is_policy_drop(reason: int) -> bool:
-    """Whether the policy decided it, so that Hubble has a verdict flow beside the drop."""
-    return reason in POLICY_REASONS

@@ -49,17 +49,19 @@ class RecordReader:
         """Read one datagram, whatever it is."""
         slots: list[Slot] = []
         lost = 0
+        new = tuple.__new__  # half the time of Slot(...)
         records, whole = split_datagram(octets)
         for raw in records:
             time, latency, endpoint, missed, _, outcome, early = _FIXED.unpack_from(raw)
             lost += missed
-            message = self._messages.read(raw[_MESSAGE:])
+            message = self._messages.read(raw, _MESSAGE)
             self._counters.count_dns(outcome, message.kind)
             if outcome == _DENIED:
-                slots.append(Slot(time, _REQUEST, raw))
+                slots.append(new(Slot, (time, _REQUEST, raw)))
                 continue
-            slots.append(Slot(time - latency if latency < time else 0, _REQUEST, raw))
-            slots.append(Slot(time, _RESPONSE, raw))
+            asked = time - latency if latency < time else 0
+            slots.append(new(Slot, (asked, _REQUEST, raw)))
+            slots.append(new(Slot, (time, _RESPONSE, raw)))
             if outcome == _ANSWERED and message.addresses and not message.rcode:
                 self._names.answer(endpoint, message, time, EARLY.get(early, ""))
         return Taken(slots, lost, 0 if whole else 1)

@@ -182,6 +182,12 @@ def test_rubbish_on_the_records_socket_is_counted(kit: Kit) -> None:
     assert "fqdnlab_observer_malformed_total 0" not in kit.metrics()
 
 
+def test_a_false_time_holds_nothing_up(kit: Kit) -> None:
+    kit.tell(dns_record(question("far.org"), Outcome.DENIED, at=2**63))
+    kit.tell(dns_record(question("now.org"), Outcome.DENIED))
+    assert {f.l7.dns.query for f in kit.wait_for(2)} == {"far.org.", "now.org."}
+
+
 def test_the_name_that_held_when_the_packet_passed(kit: Kit) -> None:
     now = _boottime()
     kit.tell(dns_record(answer("old.example.com", [OTHER], ttl=1), at=now - 3_000_000_000))
