@@ -1,9 +1,7 @@
 """Tables from flows: one row a packet, one row a DNS record.
 
-The only place that makes their words.
-
 Verdicts stay Hubble's.  What a person wants to read beside them (REFUSED, RESOLVED ...) is
-`result`, made here from verdict, response code and mapping state.
+`result` (fqdnlab/model/flow_words.py).
 
 Pure: ``flow.Flow`` messages in, dictionaries out; a DataFrame is made of them elsewhere.
 """
@@ -16,14 +14,14 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
+from fqdnlab.model.flow_words import dns_result, packet_result
 from fqdnlab.model.reasons import REASONS, reason_text
 
 __all__ = [
     "COLUMNS",
     "QUERY_COLUMNS",
-    "dns_result",
+    "Table",
     "extension",
-    "packet_result",
     "queries",
     "rows",
 ]
@@ -104,14 +102,7 @@ _DIRECTIONS = ("", "INGRESS", "EGRESS")
 _TYPE_DROP, _TYPE_VERDICT, _TYPE_L7 = 1, 5, 129
 _REQUEST, _RESPONSE = 1, 2
 _NO_TTL = 0xFFFFFFFF
-_RCODES = {
-    0: "NOERROR",
-    1: "FORMERR",
-    2: "SERVFAIL",
-    3: "NXDOMAIN",
-    4: "NOTIMP",
-    5: "REFUSED",
-}
+_OPEN_PACKETS = 1024  # of which another flow may still come: it comes at once
 
 
 def extension(flow: Any) -> dict[str, Any]:
@@ -122,6 +113,52 @@ def extension(flow: Any) -> dict[str, Any]:
     if not flow.extensions.Unpack(struct):
         return {}
     return dict(struct.items())
+
+
+class Table:
+    """Rows of flows as they come: for a client that keeps what it has read.
+
+    One row for each packet and each DNS record; the two flows of a policy drop are one row.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._queries: list[dict[str, Any]] = []
+        self._packets: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def add(self, flows: Iterable[Any]) -> None:
+        """Add flows (``flow.Flow``) as the observer sends them."""
+        for flow in flows:
+            known = extension(flow)
+            if flow.HasField("l7"):
+                self._add_dns(flow, known)
+                continue
+            key = _packet_key(flow)
+            row = self._packets.get(key)
+            if row is None:
+                if len(self._packets) > _OPEN_PACKETS:
+                    self._packets.clear()
+                self._packets[key] = row = _packet_row(flow, known)
+                self._rows.append(row)
+            else:
+                _join(row, flow, known)
+
+    def _add_dns(self, flow: Any, known: dict[str, Any]) -> None:
+        row = _dns_row(flow, known)
+        self._rows.append(row)
+        if row["result"] != "ASKED":
+            more = {**row, "cnames": list(flow.l7.dns.cnames), "server": row["address"]}
+            self._queries.append({column: more[column] for column in QUERY_COLUMNS})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows in order of time; see the function `rows`."""
+        self._rows.sort(key=_row_time)
+        return list(self._rows)
+
+    def queries(self) -> list[dict[str, Any]]:
+        """Rows of DNS outcomes in order of time; see the function `queries`."""
+        self._queries.sort(key=_row_time)
+        return list(self._queries)
 
 
 def rows(flows: Iterable[Any]) -> list[dict[str, Any]]:
@@ -138,22 +175,9 @@ def rows(flows: Iterable[Any]) -> list[dict[str, Any]]:
         Keys: `COLUMNS`.  ``time`` is a datetime (UTC); ``kind`` is ``packet`` or ``dns``; ``name``
         and ``address`` are the remote end's; what a kind does not have is None or ''.
     """
-    found: list[dict[str, Any]] = []
-    packets: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for flow in flows:
-        known = extension(flow)
-        if flow.HasField("l7"):
-            found.append(_dns_row(flow, known))
-            continue
-        key = _packet_key(flow)
-        row = packets.get(key)
-        if row is None:
-            packets[key] = row = _packet_row(flow, known)
-            found.append(row)
-        else:
-            _join(row, flow, known)
-    found.sort(key=lambda row: row["time"])
-    return found
+    table = Table()
+    table.add(flows)
+    return table.rows()
 
 
 def queries(flows: Iterable[Any]) -> list[dict[str, Any]]:
@@ -166,54 +190,13 @@ def queries(flows: Iterable[Any]) -> list[dict[str, Any]]:
     list of dict
         Keys: `QUERY_COLUMNS`.
     """
-    found: list[dict[str, Any]] = []
-    for flow in flows:
-        if not flow.l7.HasField("dns"):
-            continue
-        if flow.l7.type == _REQUEST and _verdict(flow) == "FORWARDED":
-            continue
-        known = extension(flow)
-        row = _dns_row(flow, known)
-        row["cnames"] = list(flow.l7.dns.cnames)
-        row["server"] = row["address"]
-        found.append({column: row[column] for column in QUERY_COLUMNS})
-    found.sort(key=lambda row: row["time"])
-    return found
+    table = Table()
+    table.add(flow for flow in flows if flow.HasField("l7"))
+    return table.queries()
 
 
-def packet_result(verdict: str, reason: int, mapping_state: str) -> str:
-    """A packet's word: ALLOWED, TO-PROXY, DENIED, EXPIRED, WAITS, INVALID.
-
-    WAITS: the name was resolved while the agent was away, and the kernel does not know yet.
-    """
-    if verdict != "DROPPED":
-        return "TO-PROXY" if verdict == "REDIRECTED" else "ALLOWED"
-    if reason == 244 or mapping_state == "zombie":
-        return "EXPIRED"
-    if reason in (133, 181):
-        return "WAITS" if mapping_state == "waits" and reason == 133 else "DENIED"
-    return "INVALID" if reason else "DROPPED"
-
-
-def dns_result(verdict: str, request: bool, rcode: int, addresses: int, state: str) -> str:
-    """A DNS record's word: ASKED, REFUSED, FAILED, RESOLVED, WAITS, NODATA, or the code's name.
-
-    REFUSED is the policy's word, whatever code the client was given; an upstream that refused says
-    UPSTREAM-REFUSED.
-    """
-    if verdict == "DROPPED":
-        return "REFUSED"
-    if verdict == "ERROR":
-        return "FAILED"
-    if request:
-        return "ASKED"
-    if rcode == 5:
-        return "UPSTREAM-REFUSED"
-    if rcode:
-        return _RCODES.get(rcode, str(rcode))
-    if not addresses:
-        return "NODATA"
-    return "WAITS" if state == "waits" else "RESOLVED"
+def _row_time(row: dict[str, Any]) -> Any:
+    return row["time"]
 
 
 def _verdict(flow: Any) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import grpc
 
-from fqdnlab.pb import flows_pb2_grpc, observer_pb2
+from fqdnlab.pb import flows_pb2, flows_pb2_grpc, observer_pb2
 
-__all__ = ["read_flows"]
+__all__ = ["FlowTail", "read_flows"]
 
 
 def read_flows(
@@ -16,7 +16,7 @@ def read_flows(
     request: observer_pb2.GetFlowsRequest,
     timeout: float | None = None,
 ) -> Iterator[observer_pb2.GetFlowsResponse]:
-    """What ``observer.Observer/GetFlows`` would stream, twenty times as fast.
+    """What ``observer.Observer/GetFlows`` would stream, ten times as fast.
 
     Parameters
     ----------
@@ -34,3 +34,31 @@ def read_flows(
     """
     for batch in flows_pb2_grpc.FlowsStub(channel).Read(request, timeout=timeout):
         yield from batch.response
+
+
+class FlowTail:
+    """Reads each flow once: for a client that keeps what it has read.
+
+    Parameters
+    ----------
+    channel : grpc.Channel
+        To ``LabPaths.observer_socket``.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._stub = flows_pb2_grpc.FlowsStub(channel)
+        self._place = flows_pb2.AfterRequest()
+
+    def fresh(self, timeout: float = 10.0) -> Iterator[observer_pb2.GetFlowsResponse]:
+        """What came since the last call, losses among it; the first time, all there is.
+
+        A new observer begins anew: what it has is given whole, and nothing of it was given before.
+
+        Raises
+        ------
+        grpc.RpcError
+            UNAVAILABLE if the observer is dead.  Calling again later is fine.
+        """
+        for batch in self._stub.After(self._place, timeout=timeout):
+            yield from batch.response
+            self._place = flows_pb2.AfterRequest(run=batch.run, next=batch.next)

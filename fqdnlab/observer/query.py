@@ -30,6 +30,7 @@ class Plan:
     follow: bool = False
     since: int | None = None
     until: int | None = None
+    start: int | None = None  # number of the first slot, instead of all the above
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _outside(plan: Plan, time: int) -> bool:
 
 def _start(history: History, plan: Plan, test: Test, newest: int, going: Callable[[], bool]) -> int:
     oldest = history.oldest
+    if plan.start is not None:
+        return plan.start
     if plan.since is not None or plan.first:
         return oldest
     if plan.number == 0:

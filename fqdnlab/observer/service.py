@@ -20,7 +20,7 @@ from fqdnlab.observer.decode import Decoder
 from fqdnlab.observer.fieldmask import FieldMask
 from fqdnlab.observer.history import History, Slot
 from fqdnlab.observer.query import Item, Lost, Plan, select
-from fqdnlab.pb import flow_pb2, observer_pb2
+from fqdnlab.pb import flow_pb2, flows_pb2, observer_pb2
 
 __all__ = ["ObserverService"]
 
@@ -69,12 +69,40 @@ class ObserverService:
         batch: list[bytes] = []
         for one in self._selected(request, context):
             if one is not None:
-                batch.append(b"\x0a" + varint(len(one)) + one)  # field 1, length-delimited
+                batch.append(_in_batch(one))
             if batch and (one is None or len(batch) >= _BATCH):
                 yield b"".join(batch)
                 batch.clear()
         if batch:
             yield b"".join(batch)
+
+    def after(
+        self, request: flows_pb2.AfterRequest, context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """Stream serialized FlowBatches of what came after the client's last (fqdnlab.v1.Flows).
+
+        There is always a batch, an empty one if nothing came, so that the client knows the run.
+        """
+        run, newest = self._decoder.context.run, self._history.newest
+        start = request.next if request.run == run and request.next <= newest else 0
+        following = start or self._history.oldest
+        batch: list[bytes] = []
+        for one in select(
+            self._history,
+            Plan(start=following),
+            self._response,
+            context.is_active,
+            self._clock.boottime,
+        ):
+            if one is None:
+                continue
+            if isinstance(one, Item):
+                following = one.number + 1
+            batch.append(_in_batch(self._lost(one) if isinstance(one, Lost) else _octets(one)))
+            if len(batch) >= _BATCH:
+                yield b"".join(batch) + _place(run, following)
+                batch.clear()
+        yield b"".join(batch) + _place(run, max(following, newest))
 
     def _selected(
         self, request: observer_pb2.GetFlowsRequest, context: grpc.ServicerContext
@@ -232,9 +260,16 @@ class ObserverService:
             request_deserializer=observer_pb2.GetFlowsRequest.FromString,
             response_serializer=None,
         )
+        after = grpc.unary_stream_rpc_method_handler(
+            self.after,
+            request_deserializer=flows_pb2.AfterRequest.FromString,
+            response_serializer=None,
+        )
         return (
             self._hubble(),
-            grpc.method_handlers_generic_handler("fqdnlab.v1.Flows", {"Read": read}),
+            grpc.method_handlers_generic_handler(
+                "fqdnlab.v1.Flows", {"Read": read, "After": after}
+            ),
         )
 
     def _hubble(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -262,6 +297,14 @@ class ObserverService:
             response_serializer=None,  # octets already
         )
         return grpc.method_handlers_generic_handler(_SERVICE, handlers)
+
+
+def _in_batch(response: bytes) -> bytes:
+    return b"\x0a" + varint(len(response)) + response  # FlowBatch.response, length-delimited
+
+
+def _place(run: int, following: int) -> bytes:
+    return flows_pb2.FlowBatch(run=run, next=following).SerializeToString()
 
 
 def _octets(item: Item) -> bytes:

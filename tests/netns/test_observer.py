@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fqdnlab.model.dnsrecord import Early, Outcome, pack_record
 from fqdnlab.model.flows import extension, rows
-from fqdnlab.observer.client import read_flows
+from fqdnlab.observer.client import FlowTail, read_flows
 from fqdnlab.paths import PROXY_GID
 from fqdnlab.pb import flow_pb2, observer_pb2
 from fqdnlab.testing import eventually
@@ -256,6 +256,57 @@ def test_batches_are_the_same_flows(kit: Kit) -> None:
         one_by_one = list(kit.stub().GetFlows(request, timeout=10))
         assert list(read_flows(kit.channel(), request, timeout=10)) == one_by_one
         assert one_by_one
+
+
+def test_a_tail_reads_each_flow_once(kit: Kit) -> None:
+    tail = FlowTail(kit.channel())
+    assert list(tail.fresh()) == []
+    seen: list[int] = []
+    for port in range(40000, 40400):
+        kit.send(ip(EP4, API, TCP, tcp(port, 443)))
+        if port % 50 == 0:
+            seen += [r.flow.l4.TCP.source_port for r in tail.fresh()]
+    kit.wait_for(400)
+    seen += [r.flow.l4.TCP.source_port for r in tail.fresh()]
+    assert seen == list(range(40000, 40400))
+    assert list(tail.fresh()) == []
+    kit.stop()
+    kit.start()
+    kit.send(ip(EP4, API, TCP, tcp(50000, 443)))
+    kit.wait_for(1)
+    assert [r.flow.l4.TCP.source_port for r in _patient(tail)] == [50000]
+
+
+def _patient(tail: FlowTail) -> list[observer_pb2.GetFlowsResponse]:
+    """What is fresh, once the channel has found the new observer."""
+
+    def there() -> list[observer_pb2.GetFlowsResponse]:
+        try:
+            return list(tail.fresh())
+        except grpc.RpcError as error:
+            raise OSError(str(error)) from error
+
+    return eventually(there, 10.0, "a fresh flow")
+
+
+def test_a_tail_that_is_too_slow_is_told() -> None:
+    with observer_kit(flow_history=10) as kit:
+        tail = FlowTail(kit.channel())
+        kit.send(ip(EP4, API, TCP, tcp(40000, 443)))
+        kit.wait_for(1)
+        assert len(list(tail.fresh())) == 1
+        for port in range(40001, 40031):
+            kit.send(ip(EP4, API, TCP, tcp(port, 443)))
+
+        def seen_all() -> bool:
+            status = kit.stub().ServerStatus(observer_pb2.ServerStatusRequest(), timeout=5)
+            return status.seen_flows == 31
+
+        eventually(seen_all, 5.0, "31 flows")
+        first, *rest = tail.fresh()
+        assert first.lost_events.num_events_lost == 20
+        assert first.lost_events.source == flow_pb2.HUBBLE_RING_BUFFER
+        assert len(rest) == 10
 
 
 def test_history_is_bounded() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fqdnlab.datapath import abi
 from fqdnlab.model.dnsrecord import Early, Outcome, pack_record
-from fqdnlab.model.flows import COLUMNS, QUERY_COLUMNS, dns_result, packet_result, queries, rows
+from fqdnlab.model.flow_words import dns_result, packet_result
+from fqdnlab.model.flows import COLUMNS, QUERY_COLUMNS, Table, queries, rows
 from fqdnlab.model.hubble_json import HubbleJsonError, from_line, to_dict, to_line
 from fqdnlab.observer.dnswire import read_message
 from fqdnlab.observer.history import Kind
@@ -60,6 +61,17 @@ def test_one_row_a_packet_one_a_record(tmp_path: Path) -> None:
     assert allowed["tcp_flags"] == "SYN"
     assert (denied["reason"], denied["reason_text"]) == ("POLICY_DENIED", "Policy denied")
     assert denied["verdict"] == "DROPPED"
+
+
+def test_a_table_grows(tmp_path: Path) -> None:
+    """Flow by flow it comes to the same rows as all at once."""
+    story = a_story(tmp_path)
+    table = Table()
+    for flow in story:
+        table.add([flow])
+    assert table.rows() == rows(story)
+    assert table.queries() == queries(story)
+    assert table.rows() == rows(story)
 
 
 def test_a_drop_alone_is_one_row_too(tmp_path: Path) -> None:
