@@ -10,12 +10,13 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["HEADER", "DnsRecord", "Early", "Outcome", "pack_record", "split_datagram"]
+__all__ = ["FRAME", "HEADER", "DnsRecord", "Early", "Outcome", "pack_record", "split_datagram"]
 
 #: time, latency (ns), client, server (16 octets each; IPv4 mapped), endpoint, generation, rule,
 #: lost, client port, server port, transport, outcome, early, flags.
 HEADER = struct.Struct("<QQ16s16sIIIIHHBBBB")
-_LENGTH = struct.Struct("<H")
+#: The same with the length (of `HEADER` and message together) before it.
+FRAME = struct.Struct(f"<H{HEADER.format[1:]}")
 
 
 class Outcome(IntEnum):
@@ -91,9 +92,12 @@ class DnsRecord(NamedTuple):
 
 
 def pack_record(record: DnsRecord) -> bytes:
-    """The record preceded by its length; the message is cut to what u16 can count."""
+    """The record preceded by its length; the message is cut to what u16 can count.
+
+    A hot path packs `FRAME` itself and appends the message.
+    """
     message = record.message[: 65535 - HEADER.size]
-    return b"".join((_LENGTH.pack(HEADER.size + len(message)), HEADER.pack(*record[:-1]), message))
+    return FRAME.pack(HEADER.size + len(message), *record[:-1]) + message
 
 
 def split_datagram(octets: bytes) -> tuple[list[bytes], bool]:

@@ -87,6 +87,7 @@ class Observer:
             stack.callback(self._history.close)  # ends the followers first
             thread = threading.Thread(target=intake.run, args=(reader,), name="intake")
             thread.start()
+            _log.info("%s serves at %s", self._node_name, self._paths.observer_socket)
             _say_ready(ready_fd)
             thread.join()
             if not self._stopped:
