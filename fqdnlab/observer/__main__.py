@@ -32,6 +32,7 @@ from fqdnlab.observer.decode import Decoder
 from fqdnlab.observer.history import History
 from fqdnlab.observer.identities import kernel_identity
 from fqdnlab.observer.intake import Intake
+from fqdnlab.observer.journal import Journal
 from fqdnlab.observer.names import NameHistory
 from fqdnlab.observer.records import RecordReader
 from fqdnlab.observer.rules import RulesFile
@@ -114,6 +115,7 @@ class Observer:
         held: list[Intake] = []
         reader = RingReader(self._paths.bpf, state / "reader.lock", lambda raw: held[0].sample(raw))
         stack.callback(reader.close)
+        journal = Journal(state / "names.jsonl", self._names)  # under the reader's lock
         maps = stack.enter_context(Maps(self._paths.bpf))
         records = stack.enter_context(bind_records(self._paths.records_socket, PROXY_GID))
         stack.callback(_remove_own, self._paths.records_socket)
@@ -124,7 +126,7 @@ class Observer:
             records,
             maps.lost_events,
             state / "lost",
-            self._tick,
+            lambda: self._tick(journal),
             self._clock.boottime,
         )
         stack.callback(intake.close)
@@ -153,7 +155,8 @@ class Observer:
             one("rules_faults_total", "counter", "Unreadable rules files", self._rules.faults),
         ]
 
-    def _tick(self) -> None:
+    def _tick(self, journal: Journal) -> None:
+        journal.write()
         self._clock.refresh()
         self._rules.refresh()
 

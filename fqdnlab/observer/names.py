@@ -9,14 +9,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
+from typing import NamedTuple
 
 from fqdnlab.observer.dnswire import Message
 
-__all__ = ["NameHistory"]
+__all__ = ["NameHistory", "Told"]
 
 _FRESH = 8192  # answers noted before they are sorted by address
 _SPELLS = 64  # kept for each endpoint and address
 _SLACK = 50_000_000  # ns: the proxy's stamp may follow the packet that the answer let go
+
+
+class Told(NamedTuple):
+    """An endpoint was told that `address` is `name`'s, from `start` to `end` (ns)."""
+
+    endpoint: int
+    address: str
+    name: str
+    start: int
+    end: int
+    early: str
 
 
 @dataclass(slots=True)
@@ -28,7 +40,7 @@ class _Spell:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Given:
     """One answer given once or more; `span` is how long its addresses hold, ns."""
 
     first: int
@@ -55,7 +67,8 @@ class NameHistory:
         self._min_ttl = min_ttl
         self._limit = limit
         self._spells: OrderedDict[tuple[int, str], list[_Spell]] = OrderedDict()
-        self._fresh: dict[tuple[int, Message], _Told] = {}
+        self._fresh: dict[tuple[int, Message], _Given] = {}
+        self._new: list[Told] = []  # not yet drained; bounded as what it repeats
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -77,7 +90,7 @@ class NameHistory:
                 return
             if fresh is not None or len(self._fresh) >= _FRESH:
                 self._settle()
-            self._fresh[key] = _Told(at, at, early, self._span(message))
+            self._fresh[key] = _Given(at, at, early, self._span(message))
 
     def _span(self, message: Message) -> int:
         """How long its addresses hold, ns."""
@@ -94,20 +107,49 @@ class NameHistory:
         self, endpoint: int, address: str, name: str, at: int, last: int, ttl: int, early: str
     ) -> None:
         end = last + int(max(ttl, self._min_ttl) / self._scale * 1e9)
-        key = (endpoint, address)
+        told = Told(endpoint, address, name, at, end, early)
+        if self._add(told) and len(self._new) < self._limit:
+            self._new.append(told)
+
+    def _add(self, told: Told) -> bool:
+        """Remember it; whether it is more than a spell that goes on."""
+        key = (told.endpoint, told.address)
         spells = self._spells.setdefault(key, [])
         self._spells.move_to_end(key)
         if len(self._spells) > self._limit:
             self._spells.popitem(last=False)
         for spell in reversed(spells):
-            if spell.name == name:
-                if spell.start <= at <= spell.end and spell.early == early:
-                    spell.end = max(spell.end, end)
-                    return
+            if spell.name == told.name:
+                if spell.start <= told.start <= spell.end and spell.early == told.early:
+                    spell.end = max(spell.end, told.end)
+                    return False
                 break
-        spells.append(_Spell(name, at, end, early))
+        spells.append(_Spell(told.name, told.start, told.end, told.early))
         if len(spells) > _SPELLS:
             del spells[0]
+        return True
+
+    def restore(self, told: Told) -> None:
+        """Remember what a former observer was told."""
+        with self._lock:
+            self._add(told)
+
+    def drain(self) -> list[Told]:
+        """What was learned since the last call, but for spells that go on."""
+        with self._lock:
+            self._settle()
+            new, self._new = self._new, []
+            return new
+
+    def everything(self) -> list[Told]:
+        """All that is remembered."""
+        with self._lock:
+            self._settle()
+            return [
+                Told(endpoint, address, s.name, s.start, s.end, s.early)
+                for (endpoint, address), spells in self._spells.items()
+                for s in spells
+            ]
 
     def names(self, endpoint: int, address: str, at: int) -> list[str]:
         """Names of `address` for `endpoint` at `at` (ns), sorted.

@@ -124,6 +124,21 @@ def test_after_a_kill_the_next_one_goes_on(kit: Kit) -> None:
     kit.wait_for(2)
 
 
+def test_names_outlive_an_observer(kit: Kit) -> None:
+    """Killed, not stopped; the new one knows what the endpoint had resolved before."""
+    kit.tell(dns_record(answer("api.example.com", [API])))
+    kit.wait_for(2)
+    file = kit.paths.state("observer") / "names.jsonl"
+    eventually(lambda: API in file.read_text(encoding="utf-8"), 3.0, "the name on disk")
+    kit.stop(signal.SIGKILL)
+    with open(file, "a", encoding="utf-8") as journal:
+        journal.write('[1,"198.51.')  # as a kill may leave it
+    kit.send(ip(EP4, API, TCP, tcp(50000, 443)))
+    kit.start()
+    (flow,) = kit.wait_for(1)
+    assert list(flow.destination_names) == ["api.example.com"]
+
+
 def test_events_without_room_are_counted_and_told() -> None:
     """A ring of one page holds some fifty events; the rest of eighty is lost while nobody reads."""
     with observer_kit(events_bytes=4096) as kit:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fqdnlab.observer.dnswire import read_message
+from fqdnlab.observer.journal import Journal
 from fqdnlab.observer.names import NameHistory
 from tests.observer_data import answer
 from tests.unit.observer.kit import NOW, SECOND
@@ -78,6 +81,25 @@ def test_early_answers() -> None:
     assert names.early(1, A, NOW + SECOND) == "agent-dead"
     told(names, "a.org", [A], NOW + 2 * SECOND)
     assert names.early(1, A, NOW + 3 * SECOND) == ""
+
+
+def test_a_journal(tmp_path: Path) -> None:
+    """What is written is read; spells that go on are not written again; rubbish is skipped."""
+    file = tmp_path / "names.jsonl"
+    names = NameHistory()
+    journal = Journal(file, names)
+    told(names, "a.org", [A, B], NOW, early="agent-dead")
+    journal.write()
+    told(names, "a.org", [A, B], NOW + SECOND, early="agent-dead")
+    journal.write()
+    assert len(file.read_text().splitlines()) == 2
+    with open(file, "a", encoding="utf-8") as more:
+        more.write('{}\n[1,2]\n[1,"x"')
+    again = NameHistory()
+    assert Journal(file, again).faults == 3
+    assert again.names(1, A, NOW + SECOND) == ["a.org"]
+    assert again.early(1, B, NOW + SECOND) == "agent-dead"
+    assert len(file.read_text().splitlines()) == 2  # written anew, without the rubbish
 
 
 def test_it_is_bounded() -> None:
