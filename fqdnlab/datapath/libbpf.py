@@ -70,7 +70,6 @@ _map_name = _function("bpf_map__name", ctypes.c_char_p, _P)
 _map_fd = _function("bpf_map__fd", ctypes.c_int, _P)
 _map_set_pin = _function("bpf_map__set_pin_path", ctypes.c_int, _P, ctypes.c_char_p)
 _map_set_max = _function("bpf_map__set_max_entries", ctypes.c_int, _P, ctypes.c_uint32)
-_map_inner = _function("bpf_map__inner_map", _P, _P)
 _program_name = _function("bpf_program__name", ctypes.c_char_p, _P)
 _program_fd = _function("bpf_program__fd", ctypes.c_int, _P)
 _obj_get = _function("bpf_obj_get", ctypes.c_int, ctypes.c_char_p)
@@ -276,7 +275,7 @@ class Object:
     pin : Path or None
         Directory in a bpffs.
     sizes : dict of str to int
-        Max entries by map name; ``"ct.inner"`` names the tables within ``ct``.
+        Max entries by map name.
     """
 
     def __init__(self, path: Path, pin: Path | None, sizes: dict[str, int]) -> None:
@@ -306,8 +305,6 @@ class Object:
             name = _name(_map_name(handle))
             if name in sizes:
                 _checked(_map_set_max(handle, sizes[name]), f"size {name}")
-            if f"{name}.inner" in sizes:
-                _checked(_map_set_max(_map_inner(handle), sizes[f"{name}.inner"]), f"size {name}.inner")
             if pin is not None and not name.startswith("."):
                 _checked(_map_set_pin(handle, os.fsencode(pin / name)), f"pin {name}")
 

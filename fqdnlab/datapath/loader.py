@@ -56,7 +56,6 @@ class Loader:
             "ipcache_cidr": settings.max_cidrs,
             "policy": settings.max_policy,
             "rule_counters": settings.max_rules,
-            "ct.inner": settings.max_conntrack,
             "events": settings.events_bytes,
         }
         if not OBJECT.exists():
