@@ -24,6 +24,7 @@ __all__ = [
     "IPCACHE_VALUE",
     "MARK_FROM_PROXY",
     "MARK_TO_PROXY",
+    "POLICY_EXACT_BITS",
     "POLICY_KEY",
     "POLICY_VALUE",
     "STRUCTS",
@@ -33,6 +34,8 @@ __all__ = [
     "CtEntry",
     "FlowEvent",
     "ip16",
+    "ip16_packed",
+    "ip_object",
     "ip_text",
 ]
 
@@ -86,6 +89,28 @@ def ip16(address: str) -> bytes:
     """
     packed = ipaddress.ip_address(address).packed
     return _MAPPED + packed if len(packed) == 4 else packed
+
+
+def ip16_packed(packed: bytes) -> bytes:
+    """16 octets of an address of 4 or 16 octets.
+
+    Raises
+    ------
+    ValueError
+        If it has another length.
+    """
+    if len(packed) == 4:
+        return _MAPPED + packed
+    if len(packed) != 16:
+        raise ValueError(f"an address has 4 or 16 octets, not {len(packed)}")
+    return packed
+
+
+def ip_object(octets: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address that 16 octets stand for."""
+    if octets.startswith(_MAPPED):
+        return ipaddress.IPv4Address(octets[12:])
+    return ipaddress.IPv6Address(octets)
 
 
 def ip_text(octets: bytes) -> str:

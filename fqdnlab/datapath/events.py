@@ -40,7 +40,8 @@ class RingReader:
         except BlockingIOError:
             os.close(self._lock)
             raise ConflictError(
-                "another observer reads this lab's events", "stop it first; a ring buffer has one reader"
+                "another observer reads this lab's events",
+                "stop it first; a ring buffer has one reader",
             ) from None
         self._map = obj_get(pins / "events")
         self._ring = RingBuffer(self._map, sample)

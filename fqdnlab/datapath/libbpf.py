@@ -124,7 +124,9 @@ def obj_pin(fd: int, path: Path) -> None:
 
 def link_create(program: int, ifindex: int, attach_type: int) -> int:
     """Attach `program` by a tcx link; EINVAL before Linux 6.6."""
-    return _bpf(_CMD_LINK_CREATE, struct.pack("=IIII", program, ifindex, attach_type, 0), "attach by tcx")[0]
+    return _bpf(
+        _CMD_LINK_CREATE, struct.pack("=IIII", program, ifindex, attach_type, 0), "attach by tcx"
+    )[0]
 
 
 def link_update(link: int, program: int) -> None:
@@ -140,7 +142,9 @@ def link_ifindex(link: int) -> int:
     return int(struct.unpack_from("=I", info.raw, 16)[0])
 
 
-def prog_test_run(program: int, packet: bytes, ifindex: int = 1, repeat: int = 1, mark: int = 0) -> tuple[int, int]:
+def prog_test_run(
+    program: int, packet: bytes, ifindex: int = 1, repeat: int = 1, mark: int = 0
+) -> tuple[int, int]:
     """Run a tc program on `packet` (``BPF_PROG_TEST_RUN``).
 
     Returns
@@ -369,8 +373,12 @@ class _TcOpts(ctypes.Structure):
 
 
 _hook_create = _function("bpf_tc_hook_create", ctypes.c_int, ctypes.POINTER(_TcHook))
-_tc_attach = _function("bpf_tc_attach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts))
-_tc_detach = _function("bpf_tc_detach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts))
+_tc_attach = _function(
+    "bpf_tc_attach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts)
+)
+_tc_detach = _function(
+    "bpf_tc_detach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts)
+)
 
 
 class ClsactHook:

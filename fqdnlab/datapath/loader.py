@@ -67,7 +67,9 @@ class Loader:
                 raise StateError(
                     f"maps of other sizes are pinned in {pins}", "take the lab down and up again"
                 ) from error
-            raise SetupError(f"the kernel refuses the enforcer: {error}", "see fqdnlab doctor") from error
+            raise SetupError(
+                f"the kernel refuses the enforcer: {error}", "see fqdnlab doctor"
+            ) from error
 
     def program(self, name: str) -> int:
         """Descriptor of a loaded program."""
@@ -90,11 +92,15 @@ class Loader:
             self.kind = "tcx"
             return
         if self._wanted == "tcx":
-            raise SetupError("this kernel has no tcx (it came with 6.6)", "use attach: auto or clsact")
+            raise SetupError(
+                "this kernel has no tcx (it came with 6.6)", "use attach: auto or clsact"
+            )
         ClsactHook(ifindex, clsact).attach(fd)
         self.kind = "clsact"
 
-    def _attach_tcx(self, interface: str, side: str, ifindex: int, attach_type: int, fd: int) -> bool:
+    def _attach_tcx(
+        self, interface: str, side: str, ifindex: int, attach_type: int, fd: int
+    ) -> bool:
         pin = self._pins / f"link_{interface}_{side}"
         if pin.exists():
             link = obj_get(pin)

@@ -48,7 +48,16 @@ class Maps:
 
     # ------------------------------------------------------------ endpoints and configuration
 
-    def put_endpoint(self, ifindex: int, ep_id: int, policy_id: int, identity: int, flags: int, ip4: str, ip6: str) -> None:
+    def put_endpoint(
+        self,
+        ifindex: int,
+        ep_id: int,
+        policy_id: int,
+        identity: int,
+        flags: int,
+        ip4: str,
+        ip6: str,
+    ) -> None:
         value = abi.ENDPOINT.pack(
             ep_id,
             policy_id,
@@ -114,7 +123,9 @@ class Maps:
     # ------------------------------------------------------------ ipcache
 
     @staticmethod
-    def ipcache_entry(address: bytes, identity: int, est_identity: int, flags: int = 0) -> tuple[bytes, bytes]:
+    def ipcache_entry(
+        address: bytes, identity: int, est_identity: int, flags: int = 0
+    ) -> tuple[bytes, bytes]:
         return address, abi.IPCACHE_VALUE.pack(identity, est_identity, flags, 0)
 
     def ipcache_items(self) -> Iterator[tuple[bytes, int, int, int]]:
@@ -124,7 +135,9 @@ class Maps:
             yield key, identity, est, flags
 
     def put_cidr(self, address: bytes, prefix: int, identity: int, flags: int = 0) -> None:
-        self.cidrs.update(abi.CIDR_KEY.pack(prefix, address), abi.IPCACHE_VALUE.pack(identity, identity, flags, 0))
+        self.cidrs.update(
+            abi.CIDR_KEY.pack(prefix, address), abi.IPCACHE_VALUE.pack(identity, identity, flags, 0)
+        )
 
     def delete_cidr(self, address: bytes, prefix: int) -> None:
         self.cidrs.delete(abi.CIDR_KEY.pack(prefix, address))

@@ -26,6 +26,7 @@ __all__ = [
     "Compiled",
     "Entry",
     "Identity",
+    "Network",
     "RuleRef",
     "compile_specs",
     "dns_patterns",

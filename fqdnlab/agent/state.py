@@ -1,0 +1,339 @@
+"""The agent's mind: events and times in, operations on the kernel's maps out.  Pure.
+
+An address is what its names say: the selectors of all names that it was learned for, plus the
+networks of policies that cover it, plus world (semantics: Cilium's identities).  Two identities
+stand in the ipcache: one for new flows (names alive), one for flows that were there before (names
+that are zombies too).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from fqdnlab.agent.cluster import INTERNAL, RESOLVER, RESOLVER_ADDRESSES, Endpoint, Learned
+from fqdnlab.agent.identities import Identities, Numbers, policy_digest
+from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
+from fqdnlab.agent.operations import Content, Operation, difference
+from fqdnlab.agent.rows import cidr_key, policy_rows
+from fqdnlab.datapath import abi
+from fqdnlab.model.mapstate import (
+    ANY_IDENTITY,
+    HOST,
+    Compiled,
+    Entry,
+    Identity,
+    Network,
+    RuleRef,
+    compile_specs,
+    entries_for,
+    networks_of,
+    selectors_of,
+    wildcard_entries,
+)
+from fqdnlab.model.names import MatchSet
+from fqdnlab.model.policy import FQDNSelector, Policy
+from fqdnlab.model.ports import PortKey
+from fqdnlab.model.settings import LabSettings
+
+__all__ = ["AgentState"]
+
+
+@dataclass
+class AgentState:
+    """Everything the agent knows; its methods return what is to be written.
+
+    The caller writes the operations and then calls `content.note` with them: what was not
+    written is not taken for written.
+    """
+
+    settings: LabSettings
+    content: Content = field(default_factory=Content)
+    policies: dict[tuple[str, str, str], Policy] = field(default_factory=dict)
+    endpoints: dict[int, Endpoint] = field(default_factory=dict)
+    mappings: MappingTable = field(default_factory=MappingTable)
+    identities: Identities = field(default_factory=Identities)
+    rules: Numbers[RuleRef] = field(default_factory=lambda: Numbers(1, 1 << 31))
+    policy_ids: Numbers[str] = field(default_factory=lambda: Numbers(1, 1 << 31))
+    revision: int = 0
+
+    def __post_init__(self) -> None:
+        self.compiled: dict[int, Compiled] = {}
+        self._policy_of: dict[int, int] = {}
+        self._matches = MatchSet()
+        self._networks: tuple[Network, ...] = ()
+        self._selected: dict[str, frozenset[FQDNSelector]] = {}
+        self._wild: dict[int, dict[PortKey, Entry]] = {}
+        self._in_use: set[Identity] = set()
+        self._internal_addresses: set[bytes] = set()
+        self._recompile()
+
+    # ------------------------------------------------------------ events
+
+    def set_policies(self, policies: Iterable[Policy]) -> list[Operation]:
+        """Way 1.3: add these, each in place of one of the same kind, namespace and name."""
+        for policy in policies:
+            self.policies[policy.key] = policy
+        self.revision += 1
+        return self._rebuild()
+
+    def delete_policy(self, key: tuple[str, str, str]) -> list[Operation]:
+        """Forget a policy; KeyError if it is not there."""
+        del self.policies[key]
+        self.revision += 1
+        return self._rebuild()
+
+    def set_endpoints(self, endpoints: Iterable[Endpoint]) -> list[Operation]:
+        """The whole truth about endpoints, from the node service."""
+        self.endpoints = {e.id: e for e in endpoints}
+        for gone in {m.endpoint for m in self.mappings} - self.endpoints.keys() - {0}:
+            self.mappings.forget_endpoint(gone)
+        return self._rebuild()
+
+    def put_endpoint(self, endpoint: Endpoint) -> list[Operation]:
+        """One more, or one that has changed."""
+        self.endpoints[endpoint.id] = endpoint
+        return self._rebuild()
+
+    def remove_endpoint(self, endpoint_id: int) -> list[Operation]:
+        """One less."""
+        self.endpoints.pop(endpoint_id, None)
+        self.mappings.forget_endpoint(endpoint_id)
+        return self._rebuild()
+
+    def rebuild(self) -> list[Operation]:
+        """Operations from what the kernel holds to what it should hold (after a start)."""
+        return self._rebuild()
+
+    def learn(self, learned: Learned, now: int) -> list[Operation]:
+        """Way 2.8: an answer's addresses; usually one ipcache write each, or none.
+
+        Parameters
+        ----------
+        learned : Learned
+            One that was kept while the agent was dead lives its whole TTL from now.
+        now : int
+            CLOCK_BOOTTIME, ns.
+        """
+        start = now if learned.kept else learned.seen_ns
+        lives = max(learned.ttl, self.settings.min_ttl)
+        expires = start + int(lives * 1e9 / self.settings.time_scale)
+        operations: list[Operation] = []
+        for raw in learned.addresses:
+            address = abi.ip16_packed(raw)
+            fresh = Mapping(
+                learned.endpoint,
+                learned.name,
+                address,
+                learned.ttl,
+                start,
+                expires,
+                source=learned.source,
+            )
+            if self.mappings.learn(fresh):
+                operations += self._address(address)
+        return operations
+
+    def collect(self, now: int, live: Collection[bytes]) -> tuple[Collected, list[Operation]]:
+        """A collection pass; `live` are the addresses that flows of endpoints go to."""
+        s = self.settings
+        grace = int(s.idle_grace * 1e9 / s.time_scale)
+        done = self.mappings.collect(now, live, s.max_ips_per_name, s.max_zombies, grace)
+        operations: list[Operation] = []
+        changed = False
+        for address in done.changed:
+            step = self._address(address)
+            changed = changed or bool(step)
+            operations += step
+        operations += self._release_identities(operations)
+        if changed:
+            operations.append(Operation("epoch"))
+        return done, operations
+
+    # ------------------------------------------------------------ questions
+
+    def enforced_policies(self) -> list[Policy]:
+        """Those that have an effect under the lab's profile."""
+        return [p for p in self.policies.values() if not p.obstacles(self.settings.profile)]
+
+    def compiled_for(self, endpoint_id: int) -> Compiled | None:
+        """What selects an endpoint; None: nothing, it is not policed."""
+        return self.compiled.get(self._policy_of.get(endpoint_id, 0))
+
+    def identity_of(self, address: bytes, established: bool = False) -> Identity:
+        """What an outside address is to new flows, or to those that were there before."""
+        fresh, every = self.mappings.names(address)
+        selectors: frozenset[FQDNSelector] = frozenset()
+        for name in every if established else fresh:
+            selectors |= self._selectors(name)
+        return self._net_identity(address, selectors)
+
+    def known_identities(self) -> Iterable[tuple[Identity, int]]:
+        """Identities that the policy map has entries for, with their numbers."""
+        return [(i, self.identities.number(i)) for i in self._in_use]
+
+    # ------------------------------------------------------------ what should be
+
+    def _recompile(self) -> None:
+        enforced = self.enforced_policies()
+        self._matches = MatchSet(selectors_of(enforced))
+        self._networks = tuple(networks_of(enforced))
+        self._selected.clear()
+        self.compiled, self._policy_of = {}, {}
+        for endpoint in self.endpoints.values():
+            labels = dict(endpoint.identity.labels)
+            compiled = compile_specs(enforced, labels)
+            if compiled is None:
+                continue
+            number = self.policy_ids.get(policy_digest(compiled))
+            self.compiled[number] = compiled
+            self._policy_of[endpoint.id] = number
+        self._wild = {n: wildcard_entries(c) for n, c in self.compiled.items()}
+
+    def _rebuild(self) -> list[Operation]:
+        """Compile all anew and say what differs (ways 1.4, 1.5)."""
+        self._recompile()
+        want = Content()
+        self._in_use = {Identity("host", (("reserved:host", ""),)), RESOLVER}
+        self._in_use |= {self._net_identity(abi.ip16(a), frozenset()) for a in ("0.0.0.0", "::")}
+        self._cluster_addresses(want)
+        self._cidrs(want)
+        for address in self.mappings.addresses():
+            value = self._ipcache_value(address)
+            if value and address not in want.ipcache:
+                want.ipcache[address] = value
+        for endpoint in self.endpoints.values():
+            key = endpoint.ifindex.to_bytes(4, "little")
+            want.endpoint[key] = self._endpoint_value(endpoint)
+        for policy_id in self.compiled:
+            wild = policy_rows(policy_id, ANY_IDENTITY, self._wild[policy_id], self._rule)
+            want.policy.update(wild)
+            for identity in self._in_use:
+                self._identity_rows(want.policy, policy_id, identity)
+        return difference(self.content, want)
+
+    def _cluster_addresses(self, want: Content) -> None:
+        for address in RESOLVER_ADDRESSES:
+            number = self.identities.number(RESOLVER)
+            want.ipcache[abi.ip16(address)] = abi.IPCACHE_VALUE.pack(number, number, 0, 0)
+        for endpoint in self.endpoints.values():
+            self._in_use.add(endpoint.identity)
+            number = self.identities.number(endpoint.identity)
+            for address in filter(None, (endpoint.ip4, endpoint.ip6)):
+                want.ipcache[abi.ip16(address)] = abi.IPCACHE_VALUE.pack(number, number, 0, 0)
+        self._internal_addresses = set(want.ipcache)
+
+    def _cidrs(self, want: Content) -> None:
+        for network in self._networks:
+            identity = self._net_identity(
+                abi.ip16(str(network.network_address)), frozenset(), network
+            )
+            number = self.identities.number(identity)
+            self._in_use.add(identity)
+            want.cidr[cidr_key(network)] = abi.IPCACHE_VALUE.pack(number, number, 0, 0)
+        for network in INTERNAL:
+            flags = abi.IPCACHE_INTERNAL
+            want.cidr[cidr_key(network)] = abi.IPCACHE_VALUE.pack(HOST, HOST, flags, 0)
+
+    def _endpoint_value(self, endpoint: Endpoint) -> bytes:
+        policy_id = self._policy_of.get(endpoint.id, 0)
+        return abi.ENDPOINT.pack(
+            endpoint.id,
+            policy_id,
+            self.identities.number(endpoint.identity),
+            abi.ENDPOINT_ENFORCED if policy_id else 0,
+            abi.ip16(endpoint.ip4) if endpoint.ip4 else bytes(16),
+            abi.ip16(endpoint.ip6) if endpoint.ip6 else bytes(16),
+        )
+
+    # ------------------------------------------------------------ one address
+
+    def _selectors(self, name: str) -> frozenset[FQDNSelector]:
+        found = self._selected.get(name)
+        if found is None:
+            if len(self._selected) > 100_000:  # names are the clients' choice: bounded
+                self._selected.clear()
+            found = self._selected[name] = frozenset(self._matches.match(name))
+        return found
+
+    def _net_identity(
+        self, address: bytes, selectors: frozenset[FQDNSelector], network: Network | None = None
+    ) -> Identity:
+        ip = abi.ip_object(address)
+        if network is None:
+            covering = frozenset(n for n in self._networks if n.version == ip.version and ip in n)
+        else:
+            covering = frozenset(
+                n
+                for n in self._networks
+                if n.version == network.version and network.subnet_of(n)  # type: ignore[arg-type]
+            )
+        family = 4 if ip.version == 4 else 6
+        return Identity("net", ((f"reserved:world-ipv{family}", ""),), family, selectors, covering)
+
+    def _ipcache_value(self, address: bytes) -> bytes:
+        """Its ipcache entry; empty where the networks that cover it say all there is to say."""
+        new, old = self.identity_of(address), self.identity_of(address, established=True)
+        if not old.selectors or self._is_internal(address):
+            return b""
+        self._in_use |= {new, old}
+        return abi.IPCACHE_VALUE.pack(
+            self.identities.number(new), self.identities.number(old), 0, 0
+        )
+
+    def _is_internal(self, address: bytes) -> bool:
+        """A name that resolves into the cluster or to the node opens nothing."""
+        if address in self._internal_addresses:
+            return True
+        ip = abi.ip_object(address)
+        return any(n.version == ip.version and ip in n for n in INTERNAL)
+
+    def _address(self, address: bytes) -> list[Operation]:
+        """Entries of a new identity first, then the ipcache points to it (way 2.8)."""
+        if address in self._internal_addresses:
+            return []
+        known = set(self._in_use)
+        value = self._ipcache_value(address)
+        had = self.content.ipcache.get(address, b"")
+        if value == had:
+            return []
+        if not value:
+            return [Operation("ipcache", address)]
+        operations: list[Operation] = []
+        for identity in self._in_use - known:
+            rows: dict[bytes, bytes] = {}
+            for policy_id in self.compiled:
+                self._identity_rows(rows, policy_id, identity)
+            operations += [Operation("policy", k, v) for k, v in rows.items()]
+        operations.append(Operation("ipcache", address, value))
+        if had:  # flows to it may be judged otherwise now
+            operations.append(Operation("epoch"))
+        return operations
+
+    def _release_identities(self, pending: list[Operation]) -> list[Operation]:
+        """Policy entries of identities that no address has any more, to be removed last."""
+        after = dict(self.content.ipcache)
+        for table, key, value in pending:
+            if table == "ipcache":
+                after[key] = value
+        used = {n for v in after.values() if v for n in abi.IPCACHE_VALUE.unpack(v)[:2]}
+        used |= {abi.IPCACHE_VALUE.unpack(v)[0] for v in self.content.cidr.values()}
+        gone = {
+            i: self.identities.number(i)
+            for i in self._in_use
+            if i.selectors and self.identities.number(i) not in used
+        }
+        if not gone:
+            return []
+        for identity in gone:
+            self._in_use.discard(identity)
+            self.identities.release(identity)
+        numbers = {n.to_bytes(4, "big") for n in gone.values()}
+        return [Operation("policy", k) for k in self.content.policy if k[8:12] in numbers]
+
+    def _identity_rows(self, rows: dict[bytes, bytes], policy_id: int, identity: Identity) -> None:
+        entries = entries_for(self.compiled[policy_id], identity)
+        rows.update(policy_rows(policy_id, self.identities.number(identity), entries, self._rule))
+
+    def _rule(self, ref: RuleRef | None) -> int:
+        return self.rules.get(ref) if ref else 0
