@@ -1,0 +1,1 @@
+"""The node service of a lab: namespaces, endpoints, processes, faults."""
