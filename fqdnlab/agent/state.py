@@ -36,7 +36,10 @@ from fqdnlab.model.policy import FQDNSelector, Policy
 from fqdnlab.model.ports import PortKey
 from fqdnlab.model.settings import LabSettings
 
-__all__ = ["AgentState"]
+__all__ = ["RESTORED", "AgentState"]
+
+#: Begins the name of a mapping that was read back from the kernel: a selector's pattern follows.
+RESTORED = "\0"
 
 
 @dataclass
@@ -253,7 +256,11 @@ class AgentState:
         if found is None:
             if len(self._selected) > 100_000:  # names are the clients' choice: bounded
                 self._selected.clear()
-            found = self._selected[name] = frozenset(self._matches.match(name))
+            if name.startswith(RESTORED):
+                found = frozenset(s for s in self._matches if s.pattern == name[1:])
+            else:
+                found = frozenset(self._matches.match(name))
+            self._selected[name] = found
         return found
 
     def _net_identity(
@@ -268,8 +275,7 @@ class AgentState:
                 for n in self._networks
                 if n.version == network.version and network.subnet_of(n)  # type: ignore[arg-type]
             )
-        family = 4 if ip.version == 4 else 6
-        return Identity("net", ((f"reserved:world-ipv{family}", ""),), family, selectors, covering)
+        return replace(world(ip.version), selectors=selectors, networks=covering)
 
     def _ipcache_value(self, address: bytes) -> bytes:
         """Its ipcache entry; empty where the networks that cover it say all there is to say."""
