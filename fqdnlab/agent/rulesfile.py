@@ -1,4 +1,4 @@
-"""rules.json: what numbers in the kernel and in records stand for (format: docs/architecture.md)."""
+"""rules.json: what numbers in the kernel and in records stand for (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ that are zombies too).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fqdnlab.agent.cluster import INTERNAL, RESOLVER, RESOLVER_ADDRESSES, Endpoint, Learned
-from fqdnlab.agent.identities import Identities, Numbers, policy_digest
+from fqdnlab.agent.identities import Identities, Numbers, policy_digest, world
 from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
 from fqdnlab.agent.operations import Content, Operation, difference
 from fqdnlab.agent.rows import cidr_key, policy_rows

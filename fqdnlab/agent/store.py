@@ -1,7 +1,7 @@
 """The agent's state on disk: a snapshot (atomic, versioned, checksummed) and a journal of mappings.
 
-The snapshot is written when policies, endpoints or numbers change and after each collection pass; each mapping
-is appended to the journal as it comes, so that a killed agent has lost none.
+The snapshot is written when policies or endpoints change and after each collection pass; each
+mapping is appended to the journal as it comes, so that a killed agent has lost none.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import ipaddress
 import json
 import os
 from collections.abc import Iterable
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from fqdnlab.agent.cluster import Endpoint
 from fqdnlab.agent.mappings import Mapping
@@ -52,7 +53,7 @@ class Store:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = folder / "state.json"
         self._journal_path = folder / "mappings.jsonl"
-        self._journal: TextIO | None = None
+        self._journal: TextIOWrapper | None = None
 
     def load(self, state: AgentState, parse: Any) -> list[str]:
         """Fill `state` with what was stored.
@@ -101,10 +102,12 @@ class Store:
             self._journal.close()
             self._journal = None
 
-    def _open_journal(self, mode: str) -> TextIO:
+    def _open_journal(self, mode: str) -> TextIOWrapper:
         self.close()
-        self._journal = open(self._journal_path, mode, encoding="utf-8")  # noqa: SIM115
-        return self._journal
+        made = self._journal_path.open(mode, encoding="utf-8")
+        assert isinstance(made, TextIOWrapper)
+        self._journal = made
+        return made
 
     def _replay(self) -> Iterable[Mapping]:
         if not self._journal_path.exists():

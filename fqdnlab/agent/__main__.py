@@ -1,0 +1,152 @@
+"""The agent's process: ``python -m fqdnlab.agent --lab NAME`` in the node's network namespace."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from concurrent import futures
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+
+from fqdnlab.agent.control import AgentControl
+from fqdnlab.agent.fqdndata import FQDNData
+from fqdnlab.agent.gauges import families
+from fqdnlab.agent.kernel import UPLINK, Kernel
+from fqdnlab.agent.schedule import Schedule, boottime
+from fqdnlab.agent.service import Core
+from fqdnlab.agent.state import AgentState
+from fqdnlab.agent.store import Store
+from fqdnlab.errors import FqdnlabError, SetupError
+from fqdnlab.metrics import exposition, serve_metrics
+from fqdnlab.model.settings import LabSettings
+from fqdnlab.paths import PROXY_GID, LabPaths
+from fqdnlab.pb import control_pb2_grpc, fqdndata_pb2_grpc
+
+_log = logging.getLogger("fqdnlab.agent")
+#: Cilium's standalone-dns-proxy-server-port, inside the node's namespace, for Cilium's own proxy.
+FQDNDATA_TCP = "127.0.0.1:10095"
+_WORKERS = 64
+#: 200 endpoints with 1,000 patterns each.
+_MESSAGE = 256 << 20
+
+
+def serve(lab: str, settings: LabSettings, ready_fd: int, stop: threading.Event) -> None:
+    """Run until `stop` is set.
+
+    Raises
+    ------
+    FqdnlabError
+        If the kernel or the sockets are not to be had.
+    """
+    paths = LabPaths(lab)
+    with ExitStack() as stack:
+        kernel = Kernel(paths, settings)
+        stack.callback(kernel.close)
+        kernel.attach_uplink(socket.if_nametoindex(UPLINK))
+        schedule = Schedule(settings.collection_interval, settings.time_scale)
+        state = AgentState(settings)
+        core = Core(state, kernel, Store(paths.state("agent")), paths.rules_file, schedule)
+        core.start()
+        stack.callback(core.close)
+        server = _server(core, schedule, paths)
+        stack.callback(lambda: server.stop(0.2).wait())
+        stack.callback(core.publisher.close)
+        stack.enter_context(
+            serve_metrics(paths.metrics_socket("agent"), lambda: exposition(families(core)))
+        )
+        for target, name in ((_collect, "collection"), (_tell, "rules")):
+            thread = threading.Thread(target=target, args=(core, stop), name=name)
+            thread.start()
+            stack.callback(thread.join)
+        if ready_fd >= 0:
+            os.write(ready_fd, b"ready\n")
+            os.close(ready_fd)
+        _log.info("lab %s: serving, attached by %s", lab, kernel.attached)
+        stop.wait()
+
+
+def _server(core: Core, schedule: Schedule, paths: LabPaths) -> grpc.Server:
+    server = grpc.server(
+        futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="grpc"),
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", _MESSAGE),
+            ("grpc.max_send_message_length", _MESSAGE),
+        ],
+    )
+    fqdndata_pb2_grpc.add_FQDNDataServicer_to_server(FQDNData(core, schedule.begin), server)
+    control_pb2_grpc.add_AgentServicer_to_server(AgentControl(core), server)
+    owner = paths.client.stat()
+    _listen(server, paths.agent_socket, owner.st_uid, owner.st_gid, 0o600)
+    _listen(server, paths.fqdndata_socket, 0, PROXY_GID, 0o660)
+    if not server.add_insecure_port(FQDNDATA_TCP):
+        raise SetupError(f"cannot listen at {FQDNDATA_TCP} in the node's namespace")
+    server.start()
+    return server
+
+
+def _listen(server: grpc.Server, path: Path, uid: int, gid: int, mode: int) -> None:
+    path.unlink(missing_ok=True)
+    before = os.umask(0o777 & ~mode)
+    try:
+        if not server.add_insecure_port(f"unix:{path}"):
+            raise SetupError(f"cannot listen at {path}")
+    finally:
+        os.umask(before)
+    os.chown(path, uid, gid)
+    os.chmod(path, mode)
+
+
+def _collect(core: Core, stop: threading.Event) -> None:
+    """Passes on schedule, once the mappings kept by a proxy are in (or none ever will be)."""
+    schedule = core.schedule
+    while not stop.wait(0.02):
+        if not schedule.begun:
+            if core.publisher.connected and schedule.age_ns > schedule.interval_ns:
+                schedule.begin()  # a proxy that keeps nothing: Cilium's own
+            continue
+        if boottime() < schedule.next_pass():
+            continue
+        try:
+            core.collect()
+        except (FqdnlabError, OSError):
+            _log.exception("collection")
+        schedule.passed()
+
+
+def _tell(core: Core, stop: threading.Event) -> None:
+    while not stop.is_set():
+        core.write_rules_if_stale(0.1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the process; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m fqdnlab.agent", description=__doc__)
+    parser.add_argument("--lab", required=True)
+    parser.add_argument("--settings", default="{}", help="JSON, see fqdnlab.model.settings")
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    given = parser.parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        serve(given.lab, LabSettings.from_json(given.settings), given.ready_fd, stop)
+    except (FqdnlabError, ValueError, OSError) as error:
+        stop.set()
+        _log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

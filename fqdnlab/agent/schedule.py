@@ -1,0 +1,66 @@
+"""When collection passes are: promises to the proxy are made by it (leases)."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["Schedule", "boottime"]
+
+
+def boottime() -> int:
+    """CLOCK_BOOTTIME, ns: the clock of the kernel's maps and of the proxy."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Schedule:
+    """Passes every interval, from one interval after the start of counting.
+
+    Parameters
+    ----------
+    interval : float
+        Lab seconds.
+    time_scale : float
+        Lab seconds per second.
+
+    Notes
+    -----
+    Until `begin` there are no passes: first the mappings that the proxy kept must be taken in.
+    """
+
+    def __init__(self, interval: float, time_scale: float) -> None:
+        self.interval_ns = max(1, int(interval * 1e9 / time_scale))
+        self._start = boottime()
+        self._begun = False
+        self._done = self._start
+
+    def begin(self) -> None:
+        """Count from now, unless it is counting."""
+        if not self._begun:
+            self._begun = True
+            self._start = self._done = boottime()
+
+    @property
+    def begun(self) -> bool:
+        """Whether passes are due at all."""
+        return self._begun
+
+    @property
+    def age_ns(self) -> int:
+        """Since when passes count, or since the start."""
+        return boottime() - self._start
+
+    def next_pass(self) -> int:
+        """When the next pass is due (CLOCK_BOOTTIME, ns)."""
+        return self._done + self.interval_ns
+
+    def passed(self) -> None:
+        """A pass is done: the next is due an interval after it was due; none are made up for."""
+        late = max(0, boottime() - self.next_pass())
+        self._done += self.interval_ns * (1 + late // self.interval_ns)
+
+    def pass_after(self, instant: int) -> int:
+        """The first pass at or after `instant`: what expires then lives till that pass."""
+        if not self._begun:
+            return instant
+        steps = max(1, -(-(instant - self._done) // self.interval_ns))
+        return self._done + steps * self.interval_ns

@@ -1,0 +1,267 @@
+"""The agent at work: one lock around the state; first written, then told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fqdnlab.agent.cluster import Endpoint, Learned
+from fqdnlab.agent.kernel import Kernel
+from fqdnlab.agent.mappings import Collected, Mapping
+from fqdnlab.agent.operations import Operation
+from fqdnlab.agent.publisher import Publisher
+from fqdnlab.agent.rulesfile import write_rules
+from fqdnlab.agent.schedule import Schedule, boottime
+from fqdnlab.agent.snapshot import policy_state
+from fqdnlab.agent.state import RESTORED, AgentState
+from fqdnlab.agent.store import Store
+from fqdnlab.datapath import abi
+from fqdnlab.errors import StateError
+from fqdnlab.model.policy import Policy
+from fqdnlab.model.policy_parser import parse_policies
+
+__all__ = ["Applied", "Core"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Applied:
+    """What became of a change of policies."""
+
+    revision: int
+    late: list[str]
+    proxy: bool
+
+
+class Core:
+    """State, kernel, disk and proxies together.
+
+    Parameters
+    ----------
+    state : AgentState
+    kernel : Kernel
+    store : Store
+    rules_file : Path
+    schedule : Schedule
+    """
+
+    def __init__(
+        self, state: AgentState, kernel: Kernel, store: Store, rules_file: Path, schedule: Schedule
+    ) -> None:
+        self.state = state
+        self.kernel = kernel
+        self.schedule = schedule
+        self.publisher = Publisher()
+        self.warnings: list[str] = []
+        self.collected = Collected(set())
+        self._store = store
+        self._rules_file = rules_file
+        self._lock = threading.RLock()
+        self._rules_stale = threading.Event()
+        self._known_rules = (0, 0)
+
+    # ------------------------------------------------------------ start and end
+
+    def start(self) -> None:
+        """Take over what the kernel and the disk hold; flush nothing."""
+        with self._lock:
+            self.state.content = self.kernel.read()
+            self._avoid_numbers()
+            self.warnings += self._store.load(self.state, parse_policies)
+            for warning in self.warnings:
+                _log.warning("%s", warning)
+            self._restore_addresses()
+            for endpoint in self.state.endpoints.values():
+                self.kernel.track(endpoint.id)
+            if self.state.endpoints or not self.state.content.endpoint:
+                self._write(self.state.rebuild())
+            self._changed()
+
+    def close(self) -> None:
+        """Save; what is in the kernel stays."""
+        with self._lock:
+            self._store.save(self.state)
+            self._store.close()
+            self.publisher.close()
+
+    def _avoid_numbers(self) -> None:
+        for key, value in self.state.content.policy.items():
+            self.state.policy_ids.avoid(int.from_bytes(key[4:8], "big"))
+            self.state.identities.avoid(int.from_bytes(key[8:12], "big"))
+            self.state.rules.avoid(abi.POLICY_VALUE.unpack(value)[0])
+        for value in (*self.state.content.ipcache.values(), *self.state.content.cidr.values()):
+            for number in abi.IPCACHE_VALUE.unpack(value)[:2]:
+                self.state.identities.avoid(number)
+
+    def _restore_addresses(self) -> None:
+        """Addresses that the kernel has and the disk does not: theirs for one more interval."""
+        known = {n: i for i, n in self.state.identities.items()}
+        now = boottime()
+        expires = now + self.schedule.interval_ns
+        have = set(self.state.mappings.addresses())
+        for address, value in self.state.content.ipcache.items():
+            identity = known.get(abi.IPCACHE_VALUE.unpack(value)[0])
+            if address in have or identity is None:
+                continue
+            for selector in identity.selectors:
+                name = RESTORED + selector.pattern
+                self.state.mappings.learn(
+                    Mapping(0, name, address, 0, now, expires, source="connection")
+                )
+
+    # ------------------------------------------------------------ policies (way 1)
+
+    def apply(self, policies: Sequence[Policy], timeout: float) -> Applied:
+        """Way 1.3 to 1.9: into the kernel, then to the proxies; waits for their acknowledgement."""
+        with self._lock:
+            self._write(self.state.set_policies(policies))
+            revision = self._changed()
+        return self._await_proxies(revision, timeout)
+
+    def delete(self, key: tuple[str, str, str], timeout: float) -> Applied:
+        """Withdraw a policy; KeyError if it is not there."""
+        with self._lock:
+            self._write(self.state.delete_policy(key))
+            revision = self._changed()
+        return self._await_proxies(revision, timeout)
+
+    def _await_proxies(self, snapshot: int, timeout: float) -> Applied:
+        late = self.publisher.wait(snapshot, timeout)
+        return Applied(self.state.revision, late, self.publisher.connected)
+
+    # ------------------------------------------------------------ endpoints
+
+    def sync_endpoints(self, endpoints: Iterable[Endpoint]) -> None:
+        """The whole truth, from the node service."""
+        wanted = list(endpoints)
+        with self._lock:
+            names = {e.ifname for e in wanted}
+            for old in [e for e in self.state.endpoints.values() if e.ifname not in names]:
+                self.kernel.detach(old)
+            for endpoint in wanted:
+                self.kernel.track(endpoint.id)
+            self._write(self.state.set_endpoints(wanted))
+            for endpoint in wanted:
+                self.kernel.attach(endpoint)
+            self._changed()
+
+    def put_endpoint(self, endpoint: Endpoint) -> None:
+        """Enforced when this returns, and known to the proxies or they are late."""
+        with self._lock:
+            self.kernel.track(endpoint.id)
+            self._write(self.state.put_endpoint(endpoint))
+            self.kernel.attach(endpoint)
+            revision = self._changed()
+        for who in self.publisher.wait(revision, 2.0):
+            _log.warning("%s has not acknowledged endpoint %s yet", who, endpoint.name)
+
+    def remove_endpoint(self, endpoint_id: int) -> None:
+        """Gone: its entries, its table, its links."""
+        with self._lock:
+            endpoint = self.state.endpoints.get(endpoint_id)
+            if endpoint is None:
+                return
+            self._write(self.state.remove_endpoint(endpoint_id))
+            self.kernel.detach(endpoint)
+            self._changed()
+
+    # ------------------------------------------------------------ mappings (way 2.8)
+
+    def learn(self, mappings: Sequence[Learned]) -> list[int]:
+        """Install mappings; when this returns, the kernel holds them (way 2.9).
+
+        Returns
+        -------
+        list of int
+            For each: until when it stays open at least (CLOCK_BOOTTIME, ns); 0: it was refused.
+        """
+        now = boottime()
+        with self._lock:
+            promises = [self._learn(m, now) for m in mappings]
+            self._store.append(
+                Mapping(m.endpoint, m.name, abi.ip16_packed(a), m.ttl, now, p, source=m.source)
+                for m, p in zip(mappings, promises, strict=True)
+                if p
+                for a in m.addresses
+            )
+        return promises
+
+    def _learn(self, learned: Learned, now: int) -> int:
+        if not learned.addresses or learned.endpoint not in (0, *self.state.endpoints):
+            return 0
+        try:
+            operations = self.state.learn(learned, now)
+            self._write(operations)
+        except (StateError, ValueError, OverflowError) as error:
+            self._warn(f"mapping of {learned.name} refused: {error}")
+            return 0
+        if any(o.table == "policy" for o in operations):
+            self._rules_stale.set()
+        expires = min(
+            self.state.mappings.expires(learned.endpoint, learned.name, abi.ip16_packed(a))
+            for a in learned.addresses
+        )
+        return self.schedule.pass_after(expires)
+
+    def collect(self) -> Collected:
+        """A collection pass now."""
+        with self._lock:
+            live = self.kernel.live_addresses(self.state.endpoints)
+            done, operations = self.state.collect(boottime(), live)
+            self._write(operations)
+            if done.changed:
+                self._store.save(self.state)
+                self._rules_stale.set()
+            self.collected = Collected(
+                set(),
+                self.collected.expired + done.expired,
+                done.zombies,
+                self.collected.removed + done.removed,
+            )
+        if done.expired:
+            self.publisher.forget_leases()
+        return done
+
+    # ------------------------------------------------------------ upkeep
+
+    def write_rules_if_stale(self, timeout: float) -> None:
+        """Wait for new numbers, then tell what they stand for."""
+        if not self._rules_stale.wait(timeout):
+            return
+        with self._lock:
+            self._rules_stale.clear()
+            write_rules(self._rules_file, self.state)
+
+    def _write(self, operations: Sequence[Operation]) -> None:
+        try:
+            self.kernel.write(operations)
+        except (StateError, OSError):
+            self.state.content = self.kernel.read()
+            raise
+        self.state.content.note(operations)
+
+    def _changed(self) -> int:
+        """Policies or endpoints are others: disk, names of rules, proxies."""
+        self._store.save(self.state)
+        revision = self.publisher.publish(policy_state(self.state))
+        write_rules(self._rules_file, self.state)
+        return revision
+
+    def _warn(self, text: str) -> None:
+        _log.warning("%s", text)
+        self.warnings = [*self.warnings[-49:], text]
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while the state is read at length."""
+        return self._lock
+
+
+def wall_from_boottime(ns: int) -> float:
+    """Unix seconds of a CLOCK_BOOTTIME instant, by the two clocks as they are now."""
+    return time.time() + (ns - boottime()) / 1e9
