@@ -1,0 +1,414 @@
+"""The fields of CiliumNetworkPolicy and NetworkPolicy, as the API server of Kubernetes takes them.
+
+Written from the custom resource definitions of Cilium 1.20.2 and Kubernetes' reference.
+"""
+
+from __future__ import annotations
+
+from fqdnlab.model.policy_schema import (
+    Anything,
+    Boolean,
+    Integer,
+    IntegerOrText,
+    List,
+    MapOf,
+    Object,
+    Schema,
+    Text,
+)
+
+__all__ = ["CILIUM", "ICMP_NAMES", "KUBERNETES"]
+
+#: ICMP types by name, for each IP version (IANA's numbers, Cilium's names).
+ICMP_NAMES: dict[int, dict[str, int]] = {
+    4: {
+        "EchoReply": 0,
+        "DestinationUnreachable": 3,
+        "Redirect": 5,
+        "Echo": 8,
+        "EchoRequest": 8,
+        "RouterAdvertisement": 9,
+        "RouterSelection": 10,
+        "TimeExceeded": 11,
+        "ParameterProblem": 12,
+        "Timestamp": 13,
+        "TimestampReply": 14,
+        "Photuris": 40,
+        "ExtendedEchoRequest": 42,
+        "ExtendedEchoReply": 43,
+    },
+    6: {
+        "DestinationUnreachable": 1,
+        "PacketTooBig": 2,
+        "TimeExceeded": 3,
+        "ParameterProblem": 4,
+        "EchoRequest": 128,
+        "EchoReply": 129,
+        "MulticastListenerQuery": 130,
+        "MulticastListenerReport": 131,
+        "MulticastListenerDone": 132,
+        "RouterSolicitation": 133,
+        "RouterAdvertisement": 134,
+        "NeighborSolicitation": 135,
+        "NeighborAdvertisement": 136,
+        "RedirectMessage": 137,
+        "RouterRenumbering": 138,
+        "ICMPNodeInformationQuery": 139,
+        "ICMPNodeInformationResponse": 140,
+        "InverseNeighborDiscoverySolicitation": 141,
+        "InverseNeighborDiscoveryAdvertisement": 142,
+        "HomeAgentAddressDiscoveryRequest": 144,
+        "HomeAgentAddressDiscoveryReply": 145,
+        "MobilePrefixSolicitation": 146,
+        "MobilePrefixAdvertisement": 147,
+        "DuplicateAddressRequestCodeSuffix": 157,
+        "DuplicateAddressConfirmationCodeSuffix": 158,
+        "ExtendedEchoRequest": 160,
+        "ExtendedEchoReply": 161,
+    },
+}
+
+_TEXT = Text()
+_TEXTS = MapOf(_TEXT)
+_NON_EMPTY = Text(shortest=1)
+
+_METADATA = Object(
+    {
+        "name": Text(shortest=1, what="a name"),
+        "namespace": Text(what="the name of a namespace"),
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+        # What a cluster adds, so that `kubectl get -o yaml` can be read back.
+        **{
+            key: Anything()
+            for key in (
+                "creationTimestamp",
+                "deletionGracePeriodSeconds",
+                "deletionTimestamp",
+                "finalizers",
+                "generateName",
+                "generation",
+                "managedFields",
+                "ownerReferences",
+                "resourceVersion",
+                "selfLink",
+                "uid",
+            )
+        },
+    },
+    required=("name",),
+)
+
+_LABEL_VALUE = Text(
+    pattern=r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", longest=63, what="a label's value"
+)
+_SELECTOR = Object(
+    {
+        "matchLabels": MapOf(_LABEL_VALUE),
+        "matchExpressions": List(
+            Object(
+                {
+                    "key": _TEXT,
+                    "operator": Text(choices=("In", "NotIn", "Exists", "DoesNotExist")),
+                    "values": List(_TEXT),
+                },
+                required=("key", "operator"),
+            )
+        ),
+    }
+)
+
+_NAME_CHARS = "[-a-zA-Z0-9_]"
+_PATTERN_CHARS = "[-a-zA-Z0-9_*]"
+_FQDN = Object(
+    {
+        "matchName": Text(
+            rf"{_NAME_CHARS}+(\.{_NAME_CHARS}+)*\.?",
+            "a DNS name (letters, digits, '-', '_', no empty label)",
+            longest=255,
+        ),
+        "matchPattern": Text(
+            rf"{_PATTERN_CHARS}+(\.{_PATTERN_CHARS}+)*\.?",
+            "a DNS name with or without stars (letters, digits, '-', '_', '*', no empty label)",
+            longest=255,
+        ),
+    },
+    one_of=("matchName", "matchPattern"),
+)
+
+_CIDR = Text(r".*/.*", "a network such as 10.0.0.0/8")
+_CIDR_RULE = Object(
+    {
+        "cidr": _CIDR,
+        "cidrGroupRef": Text(
+            r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+            "the name of a CiliumCIDRGroup",
+            longest=253,
+        ),
+        "cidrGroupSelector": _SELECTOR,
+        "except": List(_CIDR),
+    },
+    one_of=("cidr", "cidrGroupRef", "cidrGroupSelector"),
+)
+
+_ENTITY = Text(
+    choices=(
+        "all",
+        "world",
+        "cluster",
+        "cluster-mesh",
+        "host",
+        "init",
+        "ingress",
+        "unmanaged",
+        "remote-node",
+        "health",
+        "none",
+        "kube-apiserver",
+    )
+)
+
+_PORT_ITEM = Object(
+    {
+        "port": Text(what="a port as text, such as '443', or the name of one"),
+        "endPort": Integer(0, 65535),
+        "protocol": Text(
+            choices=(
+                "TCP",
+                "UDP",
+                "SCTP",
+                "VRRP",
+                "IGMP",
+                "GRE",
+                "IPIP",
+                "IPV6",
+                "ESP",
+                "AH",
+                "ANY",
+            )
+        ),
+    }
+)
+
+_SECRET = Object({"name": _TEXT, "namespace": _TEXT}, required=("name",))
+_TLS = Object(
+    {"secret": _SECRET, "certificate": _TEXT, "privateKey": _TEXT, "trustedCA": _TEXT},
+    required=("secret",),
+)
+_HTTP = Object(
+    {
+        "method": _TEXT,
+        "path": _TEXT,
+        "host": _TEXT,
+        "headers": List(_TEXT),
+        "headerMatches": List(
+            Object(
+                {
+                    "name": _NON_EMPTY,
+                    "value": _TEXT,
+                    "mismatch": Text(choices=("LOG", "ADD", "DELETE", "REPLACE")),
+                    "secret": _SECRET,
+                },
+                required=("name",),
+            )
+        ),
+    }
+)
+_GONE = "this field is gone: Cilium 1.20 knows no Kafka and no generic L7 rules"
+_RULES = Object(
+    {"http": List(_HTTP), "dns": List(_FQDN)},
+    one_of=("http", "dns"),
+    hints=dict.fromkeys(("kafka", "l7", "l7proto"), _GONE),
+)
+_LISTENER = Object(
+    {
+        "envoyConfig": Object(
+            {
+                "kind": Text(choices=("CiliumEnvoyConfig", "CiliumClusterwideEnvoyConfig")),
+                "name": _NON_EMPTY,
+            },
+            required=("name",),
+        ),
+        "name": _NON_EMPTY,
+        "priority": Integer(1, 100),
+    },
+    required=("envoyConfig", "name"),
+)
+_PORTS = Object(
+    {
+        "ports": List(_PORT_ITEM, most=40),
+        "rules": _RULES,
+        "listener": _LISTENER,
+        "originatingTLS": _TLS,
+        "terminatingTLS": _TLS,
+        "serverNames": List(
+            Text(
+                rf"{_PATTERN_CHARS}+(\.{_PATTERN_CHARS}+)*\.?", "the name of a server", longest=255
+            ),
+            fewest=1,
+        ),
+    }
+)
+_DENY_PORTS = Object(
+    {"ports": List(_PORT_ITEM)},
+    hints={"rules": "a deny rule has no rules of layer 7: ports alone are expected"},
+)
+
+_ICMPS = List(
+    Object(
+        {
+            "fields": List(
+                Object(
+                    {
+                        "family": Text(choices=("IPv4", "IPv6")),
+                        "type": IntegerOrText(
+                            Integer(),
+                            Text(
+                                # Cilium's schema writes one of the names with a space.
+                                r"[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]|"
+                                + "|".join(
+                                    sorted({n for by in ICMP_NAMES.values() for n in by})
+                                ).replace("|ExtendedEchoReply", ""),
+                                "an ICMP type (0 to 255, or its name)",
+                            ),
+                        ),
+                    },
+                    required=("type",),
+                ),
+                most=40,
+            )
+        }
+    )
+)
+
+_GROUP = Object(
+    {
+        "aws": Object(
+            {
+                "labels": _TEXTS,
+                "region": _TEXT,
+                "securityGroupsIds": List(_TEXT),
+                "securityGroupsNames": List(_TEXT),
+            }
+        )
+    }
+)
+_SERVICE = Object(
+    {
+        "k8sService": Object({"namespace": _TEXT, "serviceName": _TEXT}),
+        "k8sServiceSelector": Object(
+            {"namespace": _TEXT, "selector": _SELECTOR}, required=("selector",)
+        ),
+    }
+)
+
+
+def _common(way: str, ports: Schema) -> dict[str, Schema]:
+    """The fields that rules of one direction share; `way` is ``to`` or ``from``."""
+    return {
+        f"{way}Endpoints": List(_SELECTOR),
+        f"{way}Requires": List(_TEXT, most=0),
+        f"{way}CIDR": List(_CIDR),
+        f"{way}CIDRSet": List(_CIDR_RULE),
+        f"{way}Entities": List(_ENTITY),
+        f"{way}Groups": List(_GROUP),
+        f"{way}Nodes": List(_SELECTOR),
+        "toPorts": List(ports),
+        "icmps": _ICMPS,
+    }
+
+
+_AUTHENTICATION = Object(
+    {"mode": Text(choices=("disabled", "required", "test-always-fail"))}, required=("mode",)
+)
+_NO_DENY_BY_NAME = (
+    "a deny rule cannot name toFQDNs: Cilium denies nothing by name; "
+    "allow the names that are wanted, the rest is denied by default"
+)
+_EGRESS = Object(
+    {
+        **_common("to", _PORTS),
+        "toServices": List(_SERVICE),
+        "toFQDNs": List(_FQDN),
+        "authentication": _AUTHENTICATION,
+    }
+)
+_EGRESS_DENY = Object(
+    {**_common("to", _DENY_PORTS), "toServices": List(_SERVICE)},
+    hints={"toFQDNs": _NO_DENY_BY_NAME},
+)
+_INGRESS = Object({**_common("from", _PORTS), "authentication": _AUTHENTICATION})
+_INGRESS_DENY = Object(_common("from", _DENY_PORTS))
+
+_SPEC = Object(
+    {
+        "endpointSelector": _SELECTOR,
+        "nodeSelector": _SELECTOR,
+        "egress": List(_EGRESS),
+        "egressDeny": List(_EGRESS_DENY),
+        "ingress": List(_INGRESS),
+        "ingressDeny": List(_INGRESS_DENY),
+        "enableDefaultDeny": Object({"egress": Boolean(), "ingress": Boolean()}),
+        "description": _TEXT,
+        "labels": List(Object({"key": _TEXT, "source": _TEXT, "value": _TEXT}, required=("key",))),
+        "log": Object({"value": Text(r"[^\x00-\x1f\x7f-\x9f\xad]*", "printable text", longest=32)}),
+    },
+    one_of=("endpointSelector", "nodeSelector"),
+    any_of=("egress", "egressDeny", "ingress", "ingressDeny"),
+)
+
+#: CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
+CILIUM = Object(
+    {
+        "apiVersion": _TEXT,
+        "kind": _TEXT,
+        "metadata": _METADATA,
+        "spec": _SPEC,
+        "specs": List(_SPEC),
+        "status": MapOf(Anything()),
+    },
+    required=("metadata",),
+    any_of=("spec", "specs"),
+    hints={"description": "unknown field; it belongs into spec"},
+)
+
+# --- Kubernetes' own ---------------------------------------------------------------------------
+
+_KNP_PORT = Object(
+    {
+        "port": IntegerOrText(
+            Integer(1, 65535),
+            Text(what="the name of a port (1 to 15 characters)", shortest=1, longest=15),
+        ),
+        "endPort": Integer(1, 65535),
+        "protocol": Text(choices=("TCP", "UDP", "SCTP")),
+    }
+)
+_KNP_PEER = Object(
+    {
+        "podSelector": _SELECTOR,
+        "namespaceSelector": _SELECTOR,
+        "ipBlock": Object({"cidr": _CIDR, "except": List(_CIDR)}, required=("cidr",)),
+    },
+    any_of=("podSelector", "namespaceSelector", "ipBlock"),
+)
+
+#: NetworkPolicy of networking.k8s.io/v1.
+KUBERNETES = Object(
+    {
+        "apiVersion": _TEXT,
+        "kind": _TEXT,
+        "metadata": _METADATA,
+        "spec": Object(
+            {
+                "podSelector": _SELECTOR,
+                "egress": List(Object({"to": List(_KNP_PEER), "ports": List(_KNP_PORT)})),
+                "ingress": List(Object({"from": List(_KNP_PEER), "ports": List(_KNP_PORT)})),
+                "policyTypes": List(Text(choices=("Ingress", "Egress"))),
+            },
+            required=("podSelector",),
+        ),
+        "status": MapOf(Anything()),
+    },
+    required=("metadata", "spec"),
+)
