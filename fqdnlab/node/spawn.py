@@ -78,7 +78,8 @@ class Plan:
 
 
 def _become(plan: Plan) -> None:
-    os.setsid()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     if plan.netns:
         fd = os.open(plan.netns, os.O_RDONLY | os.O_CLOEXEC)
         kernel.setns(fd, kernel.CLONE_NEWNET)
@@ -124,7 +125,7 @@ def main(arguments: list[str]) -> int:
         return _FAILED
     _default_signals()
     try:
-        os.execvpe(plan.argv[0], plan.argv, plan.env)
+        os.execvpe(plan.argv[0], plan.argv, plan.env)  # noqa: S606  (that is what this is for)
     except FileNotFoundError:
         print(f"fqdnlab: {plan.argv[0]}: not found in {plan.env.get('PATH', '')}", file=sys.stderr)
         return _NOT_FOUND
