@@ -40,6 +40,7 @@ ENTITIES = (
     "world-ipv4",
     "world-ipv6",
     "cluster",
+    "cluster-mesh",
     "host",
     "init",
     "ingress",

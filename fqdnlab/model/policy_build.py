@@ -6,7 +6,7 @@ Everything here takes a tree without faults: what could be wrong was found befor
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Literal, cast
 
 from fqdnlab.model.policy import (
     CIDRPeer,
@@ -33,6 +33,8 @@ from fqdnlab.model.policy_values import (
 from fqdnlab.model.yaml_source import Mapping, Node, Scalar
 
 __all__ = ["NAMESPACE", "NAMESPACE_LABELS", "cilium_specs", "in_namespace", "requirements"]
+
+Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 #: The label that tells a pod's namespace, and the start of those that tell its namespace's labels.
 NAMESPACE = "io.kubernetes.pod.namespace"
@@ -85,10 +87,8 @@ def requirements(selector: Node | None, source: str) -> list[LabelRequirement]:
             found.append(LabelRequirement(label_key(key, source), "In", (value.text() or "",)))
     for _, item in walk(selector, "matchExpressions", ""):
         values = tuple(value.text() or "" for _, value in walk(item, "values", ""))
-        operator = cast("str", _text(item, "operator"))
-        found.append(
-            LabelRequirement(label_key(_text(item, "key"), source), operator, values)  # type: ignore[arg-type]
-        )
+        operator = cast("Operator", _text(item, "operator"))
+        found.append(LabelRequirement(label_key(_text(item, "key"), source), operator, values))
     return found
 
 
@@ -132,15 +132,14 @@ def _peers(item: Node, namespace: str, init: bool) -> tuple[Peer, ...] | None:
 
 
 def _endpoints(selector: Node, namespace: str, init: bool) -> LabelSelector:
-    """An item of ``toEndpoints`` with what Cilium adds: the policy's namespace, unless one is named."""
+    """An item of ``toEndpoints``, in the policy's namespace unless it names one itself."""
     found = requirements(selector, "any")
     keys = [r.key for r in found]
     if any(key.startswith("reserved:") for key in keys):
         return LabelSelector(tuple(found))
     if not {_SUBJECT_NAMESPACE, f"any:{NAMESPACE}"} & set(keys):
-        by_labels = any(
-            key.startswith((f"k8s:{NAMESPACE_LABELS}", f"any:{NAMESPACE_LABELS}")) for key in keys
-        )
+        prefixes = (f"k8s:{NAMESPACE_LABELS}", f"any:{NAMESPACE_LABELS}")
+        by_labels = any(key.startswith(prefixes) for key in keys)
         if not namespace and not init:
             found.append(LabelRequirement(_SUBJECT_NAMESPACE, "Exists"))
         elif namespace and not by_labels:

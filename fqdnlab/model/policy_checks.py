@@ -28,6 +28,9 @@ RULES = ("egress", "egressDeny", "ingress", "ingressDeny")
 L3 = ("Endpoints", "CIDR", "CIDRSet", "Entities", "Services", "Groups", "Nodes", "FQDNs")
 
 
+_WITHOUT_PORTS = ("VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH")
+
+
 class Faults(list[Fault]):
     """Faults, one a place: the first that is said of it."""
 
@@ -92,8 +95,8 @@ def check_selector(selector: Node, path: str, faults: Faults) -> None:
             faults.add(place, value, label_key_problem(key))
     for place, expression in walk(selector, "matchExpressions", path):
         key_node, values = expression.get("key"), expression.get("values")
-        if key_node is not None and (key := key_node.text()) is not None:
-            faults.add(f"{place}.key", key_node, label_key_problem(key))
+        if key_node is not None and (name := key_node.text()) is not None:
+            faults.add(f"{place}.key", key_node, label_key_problem(name))
         count = len(values.items()) if values is not None else 0
         operator = _text(expression, "operator")
         if operator in ("In", "NotIn") and not count:
@@ -139,8 +142,8 @@ def _check_peers(rule: Node, path: str, way: str, faults: Faults) -> None:
     for place, selector in walk(rule, f"{way}Endpoints", path):
         check_selector(selector, place, faults)
     for place, item in walk(rule, f"{way}CIDR", path):
-        if (text := item.text()) is not None:
-            faults.add(place, item, network_problem(text))
+        if (network_text := item.text()) is not None:
+            faults.add(place, item, network_problem(network_text))
     for place, item in walk(rule, f"{way}CIDRSet", path):
         _check_cidr_rule(item, place, faults)
     for place, item in walk(rule, f"{way}Services", path):
@@ -186,7 +189,7 @@ def _check_ports(item: Node, path: str, faults: Faults) -> None:
             faults.add(f"{place}.port", port.get("port") or port, str(error))
             continue
         protocol = _text(port, "protocol") or "ANY"
-        if protocol not in ("TCP", "UDP", "SCTP", "ANY") and text != "0" and not number.name:
+        if protocol in _WITHOUT_PORTS and text != "0" and not number.name:
             faults.add(f"{place}.port", port, f"{protocol} has no ports: '0' is expected")
 
 

@@ -1,10 +1,11 @@
-"""The fields of CiliumNetworkPolicy and NetworkPolicy, as the API server of Kubernetes takes them.
+"""The fields of CiliumNetworkPolicy, as the API server of Kubernetes takes them.
 
-Written from the custom resource definitions of Cilium 1.20.2 and Kubernetes' reference.
+Written from the custom resource definitions of Cilium 1.20.2.
 """
 
 from __future__ import annotations
 
+from fqdnlab.model.icmp_names import ICMP_NAMES
 from fqdnlab.model.policy_schema import (
     Anything,
     Boolean,
@@ -17,62 +18,13 @@ from fqdnlab.model.policy_schema import (
     Text,
 )
 
-__all__ = ["CILIUM", "ICMP_NAMES", "KUBERNETES"]
+__all__ = ["CIDR", "CILIUM", "METADATA", "SELECTOR", "TEXT"]
 
-#: ICMP types by name, for each IP version (IANA's numbers, Cilium's names).
-ICMP_NAMES: dict[int, dict[str, int]] = {
-    4: {
-        "EchoReply": 0,
-        "DestinationUnreachable": 3,
-        "Redirect": 5,
-        "Echo": 8,
-        "EchoRequest": 8,
-        "RouterAdvertisement": 9,
-        "RouterSelection": 10,
-        "TimeExceeded": 11,
-        "ParameterProblem": 12,
-        "Timestamp": 13,
-        "TimestampReply": 14,
-        "Photuris": 40,
-        "ExtendedEchoRequest": 42,
-        "ExtendedEchoReply": 43,
-    },
-    6: {
-        "DestinationUnreachable": 1,
-        "PacketTooBig": 2,
-        "TimeExceeded": 3,
-        "ParameterProblem": 4,
-        "EchoRequest": 128,
-        "EchoReply": 129,
-        "MulticastListenerQuery": 130,
-        "MulticastListenerReport": 131,
-        "MulticastListenerDone": 132,
-        "RouterSolicitation": 133,
-        "RouterAdvertisement": 134,
-        "NeighborSolicitation": 135,
-        "NeighborAdvertisement": 136,
-        "RedirectMessage": 137,
-        "RouterRenumbering": 138,
-        "ICMPNodeInformationQuery": 139,
-        "ICMPNodeInformationResponse": 140,
-        "InverseNeighborDiscoverySolicitation": 141,
-        "InverseNeighborDiscoveryAdvertisement": 142,
-        "HomeAgentAddressDiscoveryRequest": 144,
-        "HomeAgentAddressDiscoveryReply": 145,
-        "MobilePrefixSolicitation": 146,
-        "MobilePrefixAdvertisement": 147,
-        "DuplicateAddressRequestCodeSuffix": 157,
-        "DuplicateAddressConfirmationCodeSuffix": 158,
-        "ExtendedEchoRequest": 160,
-        "ExtendedEchoReply": 161,
-    },
-}
-
-_TEXT = Text()
-_TEXTS = MapOf(_TEXT)
+TEXT = Text()
+_TEXTS = MapOf(TEXT)
 _NON_EMPTY = Text(shortest=1)
 
-_METADATA = Object(
+METADATA = Object(
     {
         "name": Text(shortest=1, what="a name"),
         "namespace": Text(what="the name of a namespace"),
@@ -102,15 +54,15 @@ _METADATA = Object(
 _LABEL_VALUE = Text(
     pattern=r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", longest=63, what="a label's value"
 )
-_SELECTOR = Object(
+SELECTOR = Object(
     {
         "matchLabels": MapOf(_LABEL_VALUE),
         "matchExpressions": List(
             Object(
                 {
-                    "key": _TEXT,
+                    "key": TEXT,
                     "operator": Text(choices=("In", "NotIn", "Exists", "DoesNotExist")),
-                    "values": List(_TEXT),
+                    "values": List(TEXT),
                 },
                 required=("key", "operator"),
             )
@@ -136,17 +88,17 @@ _FQDN = Object(
     one_of=("matchName", "matchPattern"),
 )
 
-_CIDR = Text(r".*/.*", "a network such as 10.0.0.0/8")
+CIDR = Text(r".*/.*", "a network such as 10.0.0.0/8")
 _CIDR_RULE = Object(
     {
-        "cidr": _CIDR,
+        "cidr": CIDR,
         "cidrGroupRef": Text(
             r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
             "the name of a CiliumCIDRGroup",
             longest=253,
         ),
-        "cidrGroupSelector": _SELECTOR,
-        "except": List(_CIDR),
+        "cidrGroupSelector": SELECTOR,
+        "except": List(CIDR),
     },
     one_of=("cidr", "cidrGroupRef", "cidrGroupSelector"),
 )
@@ -190,22 +142,22 @@ _PORT_ITEM = Object(
     }
 )
 
-_SECRET = Object({"name": _TEXT, "namespace": _TEXT}, required=("name",))
+_SECRET = Object({"name": TEXT, "namespace": TEXT}, required=("name",))
 _TLS = Object(
-    {"secret": _SECRET, "certificate": _TEXT, "privateKey": _TEXT, "trustedCA": _TEXT},
+    {"secret": _SECRET, "certificate": TEXT, "privateKey": TEXT, "trustedCA": TEXT},
     required=("secret",),
 )
 _HTTP = Object(
     {
-        "method": _TEXT,
-        "path": _TEXT,
-        "host": _TEXT,
-        "headers": List(_TEXT),
+        "method": TEXT,
+        "path": TEXT,
+        "host": TEXT,
+        "headers": List(TEXT),
         "headerMatches": List(
             Object(
                 {
                     "name": _NON_EMPTY,
-                    "value": _TEXT,
+                    "value": TEXT,
                     "mismatch": Text(choices=("LOG", "ADD", "DELETE", "REPLACE")),
                     "secret": _SECRET,
                 },
@@ -286,18 +238,18 @@ _GROUP = Object(
         "aws": Object(
             {
                 "labels": _TEXTS,
-                "region": _TEXT,
-                "securityGroupsIds": List(_TEXT),
-                "securityGroupsNames": List(_TEXT),
+                "region": TEXT,
+                "securityGroupsIds": List(TEXT),
+                "securityGroupsNames": List(TEXT),
             }
         )
     }
 )
 _SERVICE = Object(
     {
-        "k8sService": Object({"namespace": _TEXT, "serviceName": _TEXT}),
+        "k8sService": Object({"namespace": TEXT, "serviceName": TEXT}),
         "k8sServiceSelector": Object(
-            {"namespace": _TEXT, "selector": _SELECTOR}, required=("selector",)
+            {"namespace": TEXT, "selector": SELECTOR}, required=("selector",)
         ),
     }
 )
@@ -306,13 +258,13 @@ _SERVICE = Object(
 def _common(way: str, ports: Schema) -> dict[str, Schema]:
     """The fields that rules of one direction share; `way` is ``to`` or ``from``."""
     return {
-        f"{way}Endpoints": List(_SELECTOR),
-        f"{way}Requires": List(_TEXT, most=0),
-        f"{way}CIDR": List(_CIDR),
+        f"{way}Endpoints": List(SELECTOR),
+        f"{way}Requires": List(TEXT, most=0),
+        f"{way}CIDR": List(CIDR),
         f"{way}CIDRSet": List(_CIDR_RULE),
         f"{way}Entities": List(_ENTITY),
         f"{way}Groups": List(_GROUP),
-        f"{way}Nodes": List(_SELECTOR),
+        f"{way}Nodes": List(SELECTOR),
         "toPorts": List(ports),
         "icmps": _ICMPS,
     }
@@ -342,15 +294,15 @@ _INGRESS_DENY = Object(_common("from", _DENY_PORTS))
 
 _SPEC = Object(
     {
-        "endpointSelector": _SELECTOR,
-        "nodeSelector": _SELECTOR,
+        "endpointSelector": SELECTOR,
+        "nodeSelector": SELECTOR,
         "egress": List(_EGRESS),
         "egressDeny": List(_EGRESS_DENY),
         "ingress": List(_INGRESS),
         "ingressDeny": List(_INGRESS_DENY),
         "enableDefaultDeny": Object({"egress": Boolean(), "ingress": Boolean()}),
-        "description": _TEXT,
-        "labels": List(Object({"key": _TEXT, "source": _TEXT, "value": _TEXT}, required=("key",))),
+        "description": TEXT,
+        "labels": List(Object({"key": TEXT, "source": TEXT, "value": TEXT}, required=("key",))),
         "log": Object({"value": Text(r"[^\x00-\x1f\x7f-\x9f\xad]*", "printable text", longest=32)}),
     },
     one_of=("endpointSelector", "nodeSelector"),
@@ -360,9 +312,9 @@ _SPEC = Object(
 #: CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
 CILIUM = Object(
     {
-        "apiVersion": _TEXT,
-        "kind": _TEXT,
-        "metadata": _METADATA,
+        "apiVersion": TEXT,
+        "kind": TEXT,
+        "metadata": METADATA,
         "spec": _SPEC,
         "specs": List(_SPEC),
         "status": MapOf(Anything()),
@@ -370,45 +322,4 @@ CILIUM = Object(
     required=("metadata",),
     any_of=("spec", "specs"),
     hints={"description": "unknown field; it belongs into spec"},
-)
-
-# --- Kubernetes' own ---------------------------------------------------------------------------
-
-_KNP_PORT = Object(
-    {
-        "port": IntegerOrText(
-            Integer(1, 65535),
-            Text(what="the name of a port (1 to 15 characters)", shortest=1, longest=15),
-        ),
-        "endPort": Integer(1, 65535),
-        "protocol": Text(choices=("TCP", "UDP", "SCTP")),
-    }
-)
-_KNP_PEER = Object(
-    {
-        "podSelector": _SELECTOR,
-        "namespaceSelector": _SELECTOR,
-        "ipBlock": Object({"cidr": _CIDR, "except": List(_CIDR)}, required=("cidr",)),
-    },
-    any_of=("podSelector", "namespaceSelector", "ipBlock"),
-)
-
-#: NetworkPolicy of networking.k8s.io/v1.
-KUBERNETES = Object(
-    {
-        "apiVersion": _TEXT,
-        "kind": _TEXT,
-        "metadata": _METADATA,
-        "spec": Object(
-            {
-                "podSelector": _SELECTOR,
-                "egress": List(Object({"to": List(_KNP_PEER), "ports": List(_KNP_PORT)})),
-                "ingress": List(Object({"from": List(_KNP_PEER), "ports": List(_KNP_PORT)})),
-                "policyTypes": List(Text(choices=("Ingress", "Egress"))),
-            },
-            required=("podSelector",),
-        ),
-        "status": MapOf(Anything()),
-    },
-    required=("metadata", "spec"),
 )

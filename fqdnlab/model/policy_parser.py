@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from fqdnlab.errors import PolicyError
 from fqdnlab.model.knp import check_kubernetes, kubernetes_specs
-from fqdnlab.model.policy import FieldStatus, Policy, Spec
+from fqdnlab.model.knp_fields import KUBERNETES
+from fqdnlab.model.policy import Policy
 from fqdnlab.model.policy_build import cilium_specs
 from fqdnlab.model.policy_checks import Faults, check_cilium
-from fqdnlab.model.policy_fields import CILIUM, KUBERNETES
+from fqdnlab.model.policy_fields import CILIUM
 from fqdnlab.model.policy_remarks import remarks_on
 from fqdnlab.model.yaml_source import Document, Fault, Mapping, Node, read_documents
 
@@ -72,12 +73,9 @@ def parse_policies(
     if not checked:
         raise PolicyError(f"{file}: no policy in it", "write a CiliumNetworkPolicy")
     faults = [fault for document in checked for fault in document.faults]
-    policies = tuple(d.policy for d in checked if d.policy is not None)
-    if not faults:
-        faults = _twice(policies)
     if faults:
         raise PolicyError(_message(file, faults), "see `fqdnlab policy validate`", tuple(faults))
-    return policies
+    return tuple(d.policy for d in checked if d.policy is not None)
 
 
 def check_documents(
@@ -90,18 +88,6 @@ def check_documents(
 def _message(file: str, faults: list[Fault]) -> str:
     lines = [f"{file}:{line}: {f'{path}: ' if path else ''}{what}" for path, line, what in faults]
     return "\n".join(lines)
-
-
-def _twice(policies: tuple[Policy, ...]) -> list[Fault]:
-    """One name twice in one text: the second would replace the first."""
-    first: dict[tuple[str, str, str], Policy] = {}
-    faults: list[Fault] = []
-    for policy in policies:
-        known = first.setdefault(policy.key, policy)
-        if known is not policy:
-            what = f"a name of its own is expected: {policy.name} is on line {known.line} already"
-            faults.append(("metadata.name", policy.line, what))
-    return faults
 
 
 def _check(document: Document, file: str, default_namespace: str) -> CheckedDocument:
@@ -143,12 +129,8 @@ def _kind(root: Node, faults: Faults) -> str:
 def _policy(document: Document, root: Node, kind: str, file: str, default_namespace: str) -> Policy:
     metadata = root.get("metadata") or root
     namespace = "" if kind == _CCNP else _field(metadata, "namespace") or default_namespace
-    specs: tuple[Spec, ...]
-    if kind == _KNP:
-        specs = kubernetes_specs(root, namespace)
-    else:
-        specs = cilium_specs(root, namespace)
-    remarks: tuple[FieldStatus, ...] = remarks_on(root, kind == _KNP)
+    specs = (kubernetes_specs if kind == _KNP else cilium_specs)(root, namespace)
+    remarks = remarks_on(root, kind == _KNP)
     return Policy(
         kind=kind,
         namespace=namespace,

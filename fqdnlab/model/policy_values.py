@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from fqdnlab.model.icmp_names import ICMP_NAMES
 from fqdnlab.model.policy import ICMPType, Network, PortProtocol
-from fqdnlab.model.policy_fields import ICMP_NAMES
 from fqdnlab.model.yaml_source import Node, Scalar
 
 __all__ = [

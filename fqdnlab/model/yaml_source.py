@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from fqdnlab.model.yaml_scalars import plain_value
+
 __all__ = ["Document", "Fault", "Mapping", "Node", "Scalar", "Sequence", "read_documents"]
 
 #: (path, line, what was expected)
@@ -199,7 +201,7 @@ _STR = "tag:yaml.org,2002:str"
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; what a plain scalar means is left to `_plain`."""
+    """Composes nodes; what a plain scalar means is left to `yaml_scalars`."""
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
         if kind is yaml.ScalarNode:
@@ -238,11 +240,11 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node, line: int, path: str) -> str | int | float | bool | None:
         if node.tag == _PLAIN:
-            return _plain(node.value)
+            return plain_value(node.value)
         if node.tag == _STR:
             return str(node.value)
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        value = _plain(node.value)
+        value = plain_value(node.value)
         kinds: dict[str, type | tuple[type, ...]] = {
             "int": int,
             "float": (int, float),
@@ -293,51 +295,3 @@ class _Reader:
         if not all(isinstance(part, Mapping) for part in parts):
             self.faults.append((path, line, "a mapping, or a list of them, is expected after <<"))
         return [part for part in parts if isinstance(part, Mapping)]
-
-
-_WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(
-        ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True
-    ),
-    **dict.fromkeys(
-        ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False
-    ),
-}
-_FLOATS = {
-    ".nan": "nan",
-    ".NaN": "nan",
-    ".NAN": "nan",
-    **{f"{sign}.{word}": f"{sign}inf" for sign in ("", "+", "-") for word in ("inf", "Inf", "INF")},
-}
-_INTEGER = re.compile(
-    r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", re.ASCII | re.IGNORECASE
-)
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
-#: Longer ones are no number of ours, and slow to turn into one.
-_MAX_DIGITS = 400
-
-
-def _plain(text: str) -> str | int | float | bool | None:
-    """What a word without quotes means (YAML 1.1 as Go's yaml package reads it)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text in _FLOATS:
-        return float(_FLOATS[text])
-    if len(text) > _MAX_DIGITS:
-        return text
-    if _INTEGER.fullmatch(text):
-        return _integer(text.replace("_", ""))
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
-
-
-def _integer(text: str) -> str | int:
-    sign = -1 if text.startswith("-") else 1
-    digits = text.lstrip("+-").lower()
-    for prefix, base in (("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)):
-        rest = digits.removeprefix(prefix)
-        if rest != digits and rest:
-            return sign * int(rest, base)
-    return sign * int(digits) if digits.isdigit() else text
