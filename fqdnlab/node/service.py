@@ -1,5 +1,7 @@
 """fqdnlab.v1.Node: what clients ask of the node service, and how errors travel."""
 
+# ruff: noqa: N802  (gRPC names the methods)
+
 from __future__ import annotations
 
 import functools
@@ -134,17 +136,17 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
         return as_message(self._node.endpoints.delete(request.name))
 
     @_typed
-    def ListEndpoints(self, request: object, context: object) -> pb.EndpointList:  # noqa: N802
+    def ListEndpoints(self, request: object, context: object) -> pb.EndpointList:
         return pb.EndpointList(endpoint=self._node.endpoints.messages())
 
     @_typed
-    def Fault(self, request: pb.FaultRequest, context: object) -> pb.FaultReply:  # noqa: N802
+    def Fault(self, request: pb.FaultRequest, context: object) -> pb.FaultReply:
         note = self._node.faults.do(request.process, request.action, request.timeout)
         slot = self._node.supervisor.slot(request.process)
         return pb.FaultReply(process=_process_state(slot)[0], note=note)
 
     @_typed
-    def ListFaults(self, request: object, context: object) -> pb.ListFaultsReply:  # noqa: N802
+    def ListFaults(self, request: object, context: object) -> pb.ListFaultsReply:
         with self._node.file.lock:
             entries = list(self._node.file.state.faults)
         return pb.ListFaultsReply(
@@ -162,11 +164,11 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
         )
 
     @_typed
-    def Shutdown(self, request: object, context: object) -> pb.ShutdownReply:  # noqa: N802
+    def Shutdown(self, request: object, context: object) -> pb.ShutdownReply:
         self._node.shut_down()
         return pb.ShutdownReply()
 
-    def Run(  # noqa: N802
+    def Run(
         self, request_iterator: Iterator[pb.RunInput], context: grpc.ServicerContext
     ) -> Iterator[pb.RunOutput]:
         try:

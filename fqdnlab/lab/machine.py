@@ -1,0 +1,163 @@
+"""The client of the machine service, and the way to have one while it is needed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fqdnlab import errors
+from fqdnlab.errors import FqdnlabError, LateError, SetupError, StateError, UnavailableError
+from fqdnlab.machine.peer import LineSocket
+from fqdnlab.node.processes import Process, launch, wait_ready
+from fqdnlab.paths import MACHINE_SOCKET
+
+__all__ = ["SUDO_LINE", "MachineClient", "machine_service"]
+
+SUDO_LINE = "sudo fqdnlab serve"
+_START_SECONDS = 20.0
+_END_SECONDS = 60.0
+
+
+class MachineClient:
+    """Asks the machine service; a connection for each request.
+
+    Parameters
+    ----------
+    path : Path
+        Of its socket.
+    timeout : float
+        Seconds to wait for an answer; making a lab takes some.
+    """
+
+    def __init__(self, path: Path = MACHINE_SOCKET, timeout: float = 90.0) -> None:
+        self._path = path
+        self._timeout = timeout
+
+    def ping(self) -> dict[str, Any]:
+        """``version`` and ``pid`` of the service.  Raises as `up`."""
+        return self._ask("ping")
+
+    def answers(self) -> bool:
+        """Whether a machine service runs."""
+        try:
+            self.ping()
+        except (SetupError, UnavailableError):
+            return False
+        return True
+
+    def up(self, lab: str, settings: dict[str, Any] | None = None) -> bool:
+        """Make the lab of that name for the calling user, or attach to it; whether it was made.
+
+        Parameters
+        ----------
+        lab : str
+        settings : dict, optional
+            As `fqdnlab.model.settings.LabSettings` has them; missing ones: their default.
+
+        Raises
+        ------
+        SetupError
+            If no machine service runs.
+        ConflictError
+            If the lab lives with other settings.
+        UsageError
+            If it is another user's, or the name or a setting cannot be.
+        UnavailableError, LateError
+            If it does not come up: who ended or is late.
+        """
+        return bool(self._ask("up", lab=lab, settings=settings or {})["created"])
+
+    def down(self, lab: str) -> None:
+        """Take the lab down; UsageError if there is none of yours.  Raises as `up`."""
+        self._ask("down", lab=lab)
+
+    def clean(self) -> list[str]:
+        """Remove what is left of labs whose node service was killed; their names.  As `up`."""
+        removed: list[str] = self._ask("clean")["removed"]
+        return removed
+
+    def _ask(self, op: str, **more: Any) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(self._timeout)
+            try:
+                connection.connect(str(self._path))
+            except OSError as error:
+                raise SetupError("no machine service runs here", f"run  {SUDO_LINE}") from error
+            lines = LineSocket(connection)
+            try:
+                lines.write({"op": op, **more})
+                answer = lines.read()
+            except TimeoutError as error:
+                raise LateError(f"the machine service: no answer to {op} yet") from error
+            except OSError as error:
+                raise UnavailableError(f"the machine service ended: {error}", SUDO_LINE) from error
+        if answer is None:
+            raise UnavailableError("the machine service ended while it was asked", SUDO_LINE)
+        if not answer.get("ok"):
+            raise _error(answer)
+        return answer
+
+    def list(self) -> list[dict[str, Any]]:
+        """Each lab: ``name``, ``uid``, ``gid``, ``pid`` (0: its node service is dead), ``alive``,
+        ``since`` (Unix seconds), ``settings``.  Raises as `up`.
+        """
+        labs: list[dict[str, Any]] = self._ask("list")["labs"]
+        return labs
+
+
+def _error(answer: dict[str, Any]) -> FqdnlabError:
+    kind = getattr(errors, str(answer.get("error")), StateError)
+    if not (isinstance(kind, type) and issubclass(kind, FqdnlabError)):
+        kind = StateError
+    return kind(str(answer.get("message", "")), str(answer.get("remedy", "")))
+
+
+@contextmanager
+def machine_service() -> Iterator[MachineClient]:
+    """Have a machine service: the one that runs, else (as root) one that ends with the block.
+
+    Raises
+    ------
+    SetupError
+        If none runs and this is not root; the remedy has the line to type.
+    """
+    client = MachineClient()
+    if client.answers():
+        yield client
+        return
+    if os.geteuid() != 0:
+        raise SetupError("no machine service runs here, and this is not root", f"run  {SUDO_LINE}")
+    with tempfile.TemporaryDirectory(prefix="fqdnlab-") as folder:
+        process = _start(Path(folder, "machine.log"))
+        try:
+            yield client
+        finally:
+            process.end(_END_SECONDS)  # takes the labs it made down
+            process.close()
+
+
+def _start(log: Path) -> Process:
+    read, write = os.pipe()
+    try:
+        command = [sys.executable, "-P", "-m", "fqdnlab.machine", "--take-labs-down"]
+        process = launch([*command, "--ready-fd", str(write)], log, [write])
+    except BaseException:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
+    try:
+        said = wait_ready(process, read, _START_SECONDS)
+    finally:
+        os.close(read)
+    if said != "ready":
+        process.end(1.0)
+        process.close()
+        raise SetupError(f"the machine service does not start: {log.read_text()[-2000:]}")
+    return process

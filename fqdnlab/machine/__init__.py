@@ -1,0 +1,1 @@
+"""The one root service of a machine: makes labs for whoever asks, and finds them again."""
