@@ -98,31 +98,6 @@ class Labs:
                 raise UsageError(f"it is unknown whose lab {name!r} is", "sudo fqdnlab clean")
             self._end(name, state)
 
-    def list(self) -> list[dict[str, Any]]:
-        """Every lab here: name, uid, gid, pid (0: its node service is dead), since, settings."""
-        found: list[dict[str, Any]] = []
-        for name in sorted(labs_here()):
-            try:
-                state = StateFile.read(LabPaths(name))
-            except StateError:
-                state = None
-            if state is None:
-                found.append({"name": name, "pid": 0, "alive": False})
-                continue
-            alive = _lives(state)
-            found.append(
-                {
-                    "name": name,
-                    "uid": state.uid,
-                    "gid": state.gid,
-                    "pid": state.node_pid if alive else 0,
-                    "alive": alive,
-                    "since": state.since,
-                    "settings": state.settings,
-                }
-            )
-        return found
-
     def clean(self, caller: Caller) -> list[str]:
         """Remove what is left of labs whose node service is dead; their names.
 
@@ -193,6 +168,31 @@ class Labs:
         process = self._started.pop(name, None)
         if process is not None:
             process.wait(None)
+
+    def list(self) -> list[dict[str, Any]]:
+        """Every lab here: name, uid, gid, pid (0: its node service is dead), since, settings."""
+        found: list[dict[str, Any]] = []
+        for name in sorted(labs_here()):
+            try:
+                state = StateFile.read(LabPaths(name))
+            except StateError:
+                state = None
+            if state is None:
+                found.append({"name": name, "pid": 0, "alive": False})
+                continue
+            alive = _lives(state)
+            found.append(
+                {
+                    "name": name,
+                    "uid": state.uid,
+                    "gid": state.gid,
+                    "pid": state.node_pid if alive else 0,
+                    "alive": alive,
+                    "since": state.since,
+                    "settings": state.settings,
+                }
+            )
+        return found
 
 
 def check_lab(name: str) -> None:

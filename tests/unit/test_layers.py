@@ -23,6 +23,7 @@ RANKS = {
     "agent": 2,
     "datapath": 2,
     "dns": 2,
+    "machine": 2,
     "node": 2,
     "observer": 2,
     "plots": 2,
