@@ -6,6 +6,7 @@ Written from the custom resource definitions of Cilium 1.20.2.
 from __future__ import annotations
 
 from fqdnlab.model.icmp_names import ICMP_NAMES
+from fqdnlab.model.policy_port_fields import DENY_PORTS, FQDN, PORTS
 from fqdnlab.model.policy_schema import (
     Anything,
     Boolean,
@@ -22,7 +23,6 @@ __all__ = ["CIDR", "CILIUM", "METADATA", "SELECTOR", "TEXT"]
 
 TEXT = Text()
 _TEXTS = MapOf(TEXT)
-_NON_EMPTY = Text(shortest=1)
 
 METADATA = Object(
     {
@@ -70,24 +70,6 @@ SELECTOR = Object(
     }
 )
 
-_NAME_CHARS = "[-a-zA-Z0-9_]"
-_PATTERN_CHARS = "[-a-zA-Z0-9_*]"
-_FQDN = Object(
-    {
-        "matchName": Text(
-            rf"{_NAME_CHARS}+(\.{_NAME_CHARS}+)*\.?",
-            "a DNS name (letters, digits, '-', '_', no empty label)",
-            longest=255,
-        ),
-        "matchPattern": Text(
-            rf"{_PATTERN_CHARS}+(\.{_PATTERN_CHARS}+)*\.?",
-            "a DNS name with or without stars (letters, digits, '-', '_', '*', no empty label)",
-            longest=255,
-        ),
-    },
-    one_of=("matchName", "matchPattern"),
-)
-
 CIDR = Text(r".*/.*", "a network such as 10.0.0.0/8")
 _CIDR_RULE = Object(
     {
@@ -118,92 +100,6 @@ _ENTITY = Text(
         "none",
         "kube-apiserver",
     )
-)
-
-_PORT_ITEM = Object(
-    {
-        "port": Text(what="a port as text, such as '443', or the name of one"),
-        "endPort": Integer(0, 65535),
-        "protocol": Text(
-            choices=(
-                "TCP",
-                "UDP",
-                "SCTP",
-                "VRRP",
-                "IGMP",
-                "GRE",
-                "IPIP",
-                "IPV6",
-                "ESP",
-                "AH",
-                "ANY",
-            )
-        ),
-    }
-)
-
-_SECRET = Object({"name": TEXT, "namespace": TEXT}, required=("name",))
-_TLS = Object(
-    {"secret": _SECRET, "certificate": TEXT, "privateKey": TEXT, "trustedCA": TEXT},
-    required=("secret",),
-)
-_HTTP = Object(
-    {
-        "method": TEXT,
-        "path": TEXT,
-        "host": TEXT,
-        "headers": List(TEXT),
-        "headerMatches": List(
-            Object(
-                {
-                    "name": _NON_EMPTY,
-                    "value": TEXT,
-                    "mismatch": Text(choices=("LOG", "ADD", "DELETE", "REPLACE")),
-                    "secret": _SECRET,
-                },
-                required=("name",),
-            )
-        ),
-    }
-)
-_GONE = "this field is gone: Cilium 1.20 knows no Kafka and no generic L7 rules"
-_RULES = Object(
-    {"http": List(_HTTP), "dns": List(_FQDN)},
-    one_of=("http", "dns"),
-    hints=dict.fromkeys(("kafka", "l7", "l7proto"), _GONE),
-)
-_LISTENER = Object(
-    {
-        "envoyConfig": Object(
-            {
-                "kind": Text(choices=("CiliumEnvoyConfig", "CiliumClusterwideEnvoyConfig")),
-                "name": _NON_EMPTY,
-            },
-            required=("name",),
-        ),
-        "name": _NON_EMPTY,
-        "priority": Integer(1, 100),
-    },
-    required=("envoyConfig", "name"),
-)
-_PORTS = Object(
-    {
-        "ports": List(_PORT_ITEM, most=40),
-        "rules": _RULES,
-        "listener": _LISTENER,
-        "originatingTLS": _TLS,
-        "terminatingTLS": _TLS,
-        "serverNames": List(
-            Text(
-                rf"{_PATTERN_CHARS}+(\.{_PATTERN_CHARS}+)*\.?", "the name of a server", longest=255
-            ),
-            fewest=1,
-        ),
-    }
-)
-_DENY_PORTS = Object(
-    {"ports": List(_PORT_ITEM)},
-    hints={"rules": "a deny rule has no rules of layer 7: ports alone are expected"},
 )
 
 _ICMPS = List(
@@ -279,18 +175,18 @@ _NO_DENY_BY_NAME = (
 )
 _EGRESS = Object(
     {
-        **_common("to", _PORTS),
+        **_common("to", PORTS),
         "toServices": List(_SERVICE),
-        "toFQDNs": List(_FQDN),
+        "toFQDNs": List(FQDN),
         "authentication": _AUTHENTICATION,
     }
 )
 _EGRESS_DENY = Object(
-    {**_common("to", _DENY_PORTS), "toServices": List(_SERVICE)},
+    {**_common("to", DENY_PORTS), "toServices": List(_SERVICE)},
     hints={"toFQDNs": _NO_DENY_BY_NAME},
 )
-_INGRESS = Object({**_common("from", _PORTS), "authentication": _AUTHENTICATION})
-_INGRESS_DENY = Object(_common("from", _DENY_PORTS))
+_INGRESS = Object({**_common("from", PORTS), "authentication": _AUTHENTICATION})
+_INGRESS_DENY = Object(_common("from", DENY_PORTS))
 
 _SPEC = Object(
     {
