@@ -1,0 +1,1 @@
+"""DNS: the proxy, and what it shares with the world (`dnslib_codec`)."""

@@ -1,0 +1,83 @@
+"""Calls of the world's clients: a deadline on each, and errors of our own kinds."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from fqdnlab.errors import FqdnlabError, LateError, UnavailableError, UsageError
+from fqdnlab.pb import world_pb2_grpc
+
+__all__ = ["Caller", "texts", "unsigned"]
+
+_DEADLINE = 10.0  # s
+_MESSAGE = 64 << 20  # octets
+
+
+class Caller:
+    """A connection to a world's control.
+
+    Parameters
+    ----------
+    where : path or grpc.Channel
+        The control socket, or a channel to it (which stays the caller's).
+    timeout : float
+        Seconds for each call.
+    """
+
+    def __init__(self, where: str | Path | grpc.Channel, timeout: float = _DEADLINE) -> None:
+        self._own: grpc.Channel | None = None
+        if isinstance(where, (str, Path)):
+            options = [("grpc.max_receive_message_length", _MESSAGE)]
+            self._own = grpc.insecure_channel(f"unix:{where}", options=options)
+        channel = self._own if self._own is not None else where
+        self._stub = world_pb2_grpc.WorldStub(channel)
+        self._timeout = timeout
+
+    def close(self) -> None:
+        """Give the connection back, if it is ours."""
+        if self._own is not None:
+            self._own.close()
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: str, request: Any) -> Any:
+        try:
+            return getattr(self._stub, method)(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise _ours(error, self._timeout) from None
+
+
+def _ours(error: grpc.RpcError, timeout: float) -> FqdnlabError:
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        try:
+            told = json.loads(details)
+            return UsageError(told["message"], told["remedy"])
+        except (ValueError, KeyError, TypeError):
+            return UsageError(details)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return LateError(f"the world did not answer in {timeout:g} s", "is it stopped?")
+    return UnavailableError(f"the world does not answer: {details or code}", "restart it")
+
+
+def texts(values: str | Iterable[str]) -> list[str]:
+    """One text is a list of one; anything but texts (or addresses) is refused."""
+    if isinstance(values, (str, ipaddress.IPv4Address, ipaddress.IPv6Address)):
+        return [str(values)]
+    return [str(value) for value in values]
+
+
+def unsigned(what: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32:
+        raise UsageError(f"{what}={value!r} cannot be", "expected a whole number, 0 or more")
+    return value

@@ -1,0 +1,108 @@
+"""A real world process in a namespace of its own where every address is local, and its client."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fqdnlab.world.client import World
+
+_SECONDS = 20
+
+
+class WorldKit:
+    """One namespace, one world in it."""
+
+    def __init__(self, name: str) -> None:
+        self.netns = name
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self.socket = self.directory / "client" / "world.sock"
+        self.state = self.directory / "state"
+        self.socket.parent.mkdir(mode=0o700)
+        self.process: subprocess.Popen[bytes] | None = None
+        _ip("netns", "add", name)
+        for words in (
+            "link set lo up",
+            "route add local 0.0.0.0/0 dev lo table local",
+            "-6 route add local ::/0 dev lo table local",
+        ):
+            _ip("-n", name, *words.split())
+        self.world = World(self.socket)
+
+    def start(self) -> None:
+        """Start the world and wait for its word."""
+        read, write = os.pipe()
+        try:
+            command = ["-m", "fqdnlab.world", "--socket", self.socket, "--state", self.state]
+            self.process = subprocess.Popen(
+                [*self.inside, sys.executable, *map(str, command), "--ready-fd", str(write)],
+                pass_fds=(write,),
+            )
+            os.close(write)
+            seen, _, _ = select.select([read], [], [], _SECONDS)
+            assert seen, "the world said nothing"
+            assert os.read(read, 64) == b"ready\n", "the world ended before it was ready"
+        finally:
+            os.close(read)
+
+    @property
+    def inside(self) -> list[str]:
+        """What to put before a command, so that it runs in the namespace."""
+        return ["ip", "netns", "exec", self.netns]
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command in the namespace; return what it printed."""
+        done = subprocess.run(
+            [*self.inside, *command], capture_output=True, text=True, timeout=_SECONDS
+        )
+        if check:
+            assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def dig(self, *words: str, check: bool = True) -> str:
+        """Run dig with a short time-out and one try; return what it printed."""
+        return self.run("dig", "+time=2", "+tries=1", *words, check=check)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End the world; return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(10)
+        self.process = None
+        return status
+
+    def close(self) -> None:
+        """Take everything away."""
+        self.world.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+        _ip("netns", "delete", self.netns)
+        shutil.rmtree(self.directory)
+
+
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=_SECONDS)
+    assert done.returncode == 0, f"ip {words}: {done.stderr}"
+
+
+_numbers = iter(range(1_000_000))
+
+
+@contextlib.contextmanager
+def world_kit() -> Iterator[WorldKit]:
+    """A world that runs; everything is gone afterwards."""
+    kit = WorldKit(f"fqdnlab-w{os.getpid()}-{next(_numbers)}")
+    try:
+        kit.start()
+        yield kit
+    finally:
+        kit.close()
