@@ -130,7 +130,8 @@ class Lab:
 
     def status(self) -> pb.NodeStatus:
         """Processes, endpoints, settings, where metrics are."""
-        return self.node_peer.call(self._node.Status, pb.NodeStatusRequest())
+        found: pb.NodeStatus = self.node_peer.call(self._node.Status, pb.NodeStatusRequest())
+        return found
 
     def agent_status(self) -> pb.AgentStatus:
         """Revision, numbers of entries, attachment, the proxy's acknowledgement.
@@ -140,7 +141,8 @@ class Lab:
         UnavailableError
             If the agent is dead.
         """
-        return self._agent_peer.call(self._agent.Status, pb.AgentStatusRequest())
+        found: pb.AgentStatus = self._agent_peer.call(self._agent.Status, pb.AgentStatusRequest())
+        return found
 
     def _only(self) -> Node:
         if len(self.nodes) != 1:
@@ -219,7 +221,9 @@ class Lab:
         """
         file, text = _policy_text(policy)
         request = pb.ApplyPolicyRequest(yaml=text, file=file, timeout=timeout)
-        reply = self._agent_peer.call(self._agent.ApplyPolicy, request, timeout + 10)
+        reply: pb.ApplyPolicyReply = self._agent_peer.call(
+            self._agent.ApplyPolicy, request, timeout + 10
+        )
         if not reply.accepted:
             places = tuple((f.path, f.line, f.message) for f in reply.faults)
             raise PolicyError(reply.note or "the policy is invalid", "nothing was changed", places)
@@ -317,7 +321,8 @@ class Lab:
 
     def collect(self) -> pb.CollectReply:
         """A collection pass now."""
-        return self._agent_peer.call(self._agent.Collect, pb.CollectRequest())
+        done: pb.CollectReply = self._agent_peer.call(self._agent.Collect, pb.CollectRequest())
+        return done
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"

@@ -139,7 +139,6 @@ def machine_service() -> Iterator[MachineClient]:
             yield client
         finally:
             process.end(_END_SECONDS)  # takes the labs it made down
-            process.close()
 
 
 def _start(log: Path) -> Process:
@@ -158,6 +157,5 @@ def _start(log: Path) -> Process:
         os.close(read)
     if said != "ready":
         process.end(1.0)
-        process.close()
         raise SetupError(f"the machine service does not start: {log.read_text()[-2000:]}")
     return process

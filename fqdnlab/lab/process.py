@@ -62,7 +62,8 @@ class Process:
 
     def _fault(self, action: str, timeout: float = 30.0) -> pb.ProcessState:
         request = pb.FaultRequest(process=self.name, action=action, timeout=timeout)
-        return self._node.call(self._stub.Fault, request, timeout + 5).process
+        reply: pb.FaultReply = self._node.call(self._stub.Fault, request, timeout + 5)
+        return reply.process
 
     def __repr__(self) -> str:
         state = self.state()

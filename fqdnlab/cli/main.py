@@ -1,0 +1,91 @@
+"""The command line as a whole: groups, errors, exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+import fqdnlab
+from fqdnlab.cli import endpoints, labs, policies, processes, views
+from fqdnlab.doctor import doctor
+from fqdnlab.errors import (
+    ConflictError,
+    FqdnlabError,
+    PolicyError,
+    SetupError,
+    StateError,
+    UnavailableError,
+)
+
+__all__ = ["cli", "main"]
+
+_STATUS: tuple[tuple[type[FqdnlabError], int], ...] = (
+    (SetupError, 4),
+    (UnavailableError, 3),
+    (ConflictError, 5),
+    (StateError, 5),
+    (PolicyError, 1),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fqdnlab.__version__, prog_name="fqdnlab")
+def cli() -> None:
+    """FQDN-based network policy, for real: labs, policies, faults, and every verdict explained.
+
+    Make a lab with `fqdnlab up`; look at it with `flows -f`; break it with `agent kill`.
+    """
+
+
+for command in (
+    *labs.COMMANDS,
+    *endpoints.COMMANDS,
+    *processes.COMMANDS,
+    *views.COMMANDS,
+    policies.policy,
+    doctor,
+):
+    cli.add_command(command)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete fqdnlab's commands: source it."""
+    found = click.shell_completion.get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "fqdnlab", "_FQDNLAB_COMPLETE").source())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    try:
+        result = cli.main(list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except FqdnlabError as error:
+        _tell(error)
+        return next((status for kind, status in _STATUS if isinstance(error, kind)), 2)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _tell(error: FqdnlabError) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+    if isinstance(error, PolicyError):
+        for path, line, message in error.places:
+            console.print(f"  line {line}: {escape(path)}: {escape(message)}", soft_wrap=True)
+    if error.remedy:
+        console.print(f"[bold]remedy:[/] {escape(error.remedy)}", soft_wrap=True)

@@ -1,0 +1,67 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["lab_option", "output_option", "show"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_option(function: F) -> F:
+    """``-o table|json``."""
+    decorate = click.option(
+        "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True
+    )
+    return decorate(function)
+
+
+def lab_option(function: F) -> F:
+    """``--lab NAME`` (or FQDNLAB_LAB in the environment)."""
+    decorate = click.option(
+        "--lab", "lab_name", default="lab", envvar="FQDNLAB_LAB", show_default=True, metavar="NAME"
+    )
+    return decorate(function)
+
+
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
+    """Print rows: a table for people, or a JSON list."""
+    rows = list(rows)
+    if output == "json":
+        click.echo(json.dumps([dict(r) for r in rows], indent=2, default=_plain))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(row.get(c)) for c in columns))
+    Console(highlight=False).print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # a NaN
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple, set)):
+        return ", ".join(str(v) for v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={v}" for k, v in value.items())
+    if hasattr(value, "strftime"):
+        return str(value.strftime("%H:%M:%S.%f"))[:-3]
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)

@@ -1,0 +1,53 @@
+"""``fqdnlab policy``: apply, list, delete beside validate and match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fqdnlab.cli.output import lab_option, output_option, show
+from fqdnlab.cli_policy import policy
+from fqdnlab.lab import Lab
+
+__all__ = ["policy"]
+
+
+@policy.command("apply")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds for the proxy.")
+@lab_option
+def apply(files: tuple[Path, ...], timeout: float, lab_name: str) -> None:
+    """Apply the policies of FILES; done when the kernel and the proxy have them."""
+    lab = Lab.attach(lab_name)
+    for file in files:
+        reply = lab.apply(file, timeout)
+        for one in reply.policies:
+            name = f"{one.namespace}/{one.name}" if one.namespace else one.name
+            word = "enforced" if one.enforced else "accepted, NOT enforced"
+            click.echo(f"{name}: {word}; selects {', '.join(one.endpoints) or 'no endpoint'}")
+            for field in one.fields:
+                click.echo(f"  line {field.line}: {field.path}: {field.reason}")
+            for field in one.lint:
+                click.echo(f"  hint, line {field.line}: {field.path}: {field.reason}")
+        if reply.note:
+            click.echo(reply.note)
+
+
+@policy.command("list")
+@output_option
+@lab_option
+def list_(output: str, lab_name: str) -> None:
+    """All policies of a lab, enforced or not."""
+    rows = Lab.attach(lab_name).policies().to_dict("records")
+    columns = ("namespace", "name", "kind", "enforced", "why", "endpoints")
+    show([{str(k): v for k, v in row.items()} for row in rows], columns, output)
+
+
+@policy.command("delete")
+@click.argument("name")
+@click.option("-n", "--namespace", default="")
+@lab_option
+def delete(name: str, namespace: str, lab_name: str) -> None:
+    """Withdraw the policy NAME."""
+    Lab.attach(lab_name).delete_policy(name, namespace)
