@@ -44,6 +44,7 @@ class Labs:
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._started: dict[str, Process] = {}
+        self._ours: set[str] = set()
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -118,8 +119,8 @@ class Labs:
         return removed
 
     def take_all_down(self) -> None:
-        """Take down every lab this service started."""
-        for name in list(self._started):
+        """Take down every lab this service started, and those that it starts just now."""
+        for name in list(self._ours):
             with self._alone(name):
                 self._end(name, _read(name))
 
@@ -127,6 +128,7 @@ class Labs:
 
     def _start(self, name: str, settings: LabSettings, uid: int, gid: int) -> None:
         paths = LabPaths(name)
+        self._ours.add(name)
         read, write = os.pipe()
         try:
             make_tree(paths, uid, gid)
@@ -146,7 +148,6 @@ class Labs:
         if said != "ready":
             fault = _fault(name, said, process)
             process.end(_DOWN_SECONDS)
-            process.close()
             end_lab(name)
             raise fault
         self._forget(name)
@@ -160,9 +161,9 @@ class Labs:
             process = Process.adopt(state.node)
             if process is not None:
                 process.end(_DOWN_SECONDS)  # SIGTERM: it takes the lab down by itself
-                process.close()
         end_lab(name)  # what is left, if it was killed or is late
         self._forget(name)
+        self._ours.discard(name)
 
     def _forget(self, name: str) -> None:
         process = self._started.pop(name, None)
@@ -219,7 +220,6 @@ def _lives(state: LabState) -> bool:
     process = Process.adopt(state.node)
     if process is None:
         return False
-    process.close()
     return True
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from concurrent import futures
+from contextlib import suppress
 
 import grpc
 
@@ -52,7 +53,8 @@ def _serve(node: Node) -> grpc.Server:
 
 def _say(fd: int, text: str) -> None:
     if fd >= 0:
-        os.write(fd, text.encode() + b"\n")
+        with suppress(BrokenPipeError):  # who started us is gone: the lab is up all the same
+            os.write(fd, text.encode() + b"\n")
         os.close(fd)
 
 

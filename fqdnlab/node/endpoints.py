@@ -146,7 +146,7 @@ class Endpoints:
                 record = self._taken(self._agent.put(as_message(record)))
             except UnavailableError as error:
                 _log.warning("%s: link down until the agent is back: %s", name, error.message)
-                self._waiting.set()
+                self.sync_later()
             return record
 
     def sync(self) -> None:
@@ -160,6 +160,10 @@ class Endpoints:
         with self._changing:
             for answer in self._agent.sync(self.messages()):
                 self._taken(answer)
+
+    def sync_later(self) -> None:
+        """As `sync`, but when the agent answers; returns at once."""
+        self._waiting.set()
 
     def delete(self, name: str) -> EndpointRecord:
         """End the endpoint's commands and remove it.
@@ -227,7 +231,6 @@ class Endpoints:
         while inode is not None and (left := processes_in({inode})):
             for process in left:
                 process.end(0)
-                process.close()
         netns.inside(self._lab.netns("node"), lambda: netlink.drop_link(ifname))
         netns.remove(own)
         shutil.rmtree(self.files(name), ignore_errors=True)

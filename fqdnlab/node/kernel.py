@@ -103,8 +103,11 @@ def no_new_privileges() -> None:
     _checked(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "PR_SET_NO_NEW_PRIVS")
 
 
-def keep_capabilities() -> None:
-    """Let the permitted capabilities live through the coming change of uid."""
+def keep_capabilities(numbers: list[int]) -> None:
+    """Before a change of uid: let the permitted capabilities live on; give up all but `numbers`."""
+    for number in range(int(_LAST_CAPABILITY.read_text()) + 1):
+        if number not in numbers:
+            _checked(_prctl(_PR_CAPBSET_DROP, number), "PR_CAPBSET_DROP")
     _checked(_prctl(_PR_SET_KEEPCAPS, 1), "PR_SET_KEEPCAPS")
 
 
@@ -116,9 +119,6 @@ def raise_capabilities(numbers: list[int]) -> None:
     numbers : list of int
         Of linux/capability.h.
     """
-    for number in range(int(_LAST_CAPABILITY.read_text()) + 1):
-        if number not in numbers:
-            _prctl(_PR_CAPBSET_DROP, number)  # EPERM once CAP_SETPCAP is gone: then it is moot
     mask = sum(1 << number for number in numbers)
     low, high = mask & 0xFFFFFFFF, mask >> 32
     header = ctypes.create_string_buffer(struct.pack("=II", _CAPABILITY_VERSION_3, 0))

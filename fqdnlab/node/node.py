@@ -59,8 +59,7 @@ class Node:
         """
         if self.adopted:
             self.supervisor.adopt()
-            if self.supervisor.slots["agent"].phase == "running":
-                self.endpoints.sync()
+            self.endpoints.sync_later()
         else:
             self._make_namespaces()
             self.supervisor.start_all()

@@ -142,8 +142,8 @@ class Process:
             return f"killed by {signal.Signals(-status).name}"
         return f"exit {status}"
 
-    def close(self) -> None:
-        """Give the pidfd back."""
+    def __del__(self) -> None:
+        # Closed when nobody can wait for it any more: a watcher may outlive who asked for the end.
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1

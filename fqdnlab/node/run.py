@@ -142,7 +142,6 @@ class Command:
         self._close_stdin()
         self._piped.stdout.close()
         self._piped.stderr.close()
-        self._piped.process.close()
         with self._stdin_lock:
             self._done = True
             os.close(self._wake_read)

@@ -101,7 +101,7 @@ def _become(plan: Plan) -> None:
 
 def _drop(plan: Plan) -> None:
     if plan.capabilities:
-        kernel.keep_capabilities()
+        kernel.keep_capabilities(plan.capabilities)
     os.setgroups(plan.groups)
     os.setresgid(plan.gid, plan.gid, plan.gid)
     os.setresuid(plan.uid, plan.uid, plan.uid)

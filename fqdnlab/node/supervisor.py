@@ -255,7 +255,7 @@ class Supervisor:
         with self._file.lock:
             _log.info("%s %d: %s", slot.name, process.pid, process.last_words)
             slot.draining = [(g, p) for g, p in slot.draining if p is not process]
-            if slot.current is process or slot.current is None:
+            if slot.current is process:
                 slot.last_exit, slot.since = process.last_words, time.time()
             self._save(slot)
 

@@ -54,13 +54,11 @@ def end_lab(lab: str, spare: int = 0) -> None:
     for process in _processes(state) if state is not None else []:
         if process.pid != spare:
             process.end(_GRACE)
-        process.close()
     mine = namespaces_of(lab)
     inodes = {found for name in mine if (found := netns.identity(name)) is not None}
     while everyone := processes_in(inodes):  # commands in endpoints, and what they started
         for process in everyone:
             process.end(0)
-            process.close()
     for name in mine:
         netns.remove(name)
     remove_tree(paths)
