@@ -113,8 +113,14 @@ func match(m matchRequest) answer {
 }
 
 // document puts one YAML document through the schema that the API server applies and through the
-// parser of the agent.
-func (c checker) document(text string) answer {
+// parser of the agent.  The parser relies on the API server for NetworkPolicy and panics where that
+// would have refused.
+func (c checker) document(text string) (a answer) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			a = answer{Error: fmt.Sprint("panic: ", problem)}
+		}
+	}()
 	if err := c.check(text); err != nil {
 		return answer{Error: err.Error()}
 	}
