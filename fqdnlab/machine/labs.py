@@ -217,10 +217,7 @@ def _read(name: str) -> LabState | None:
 
 
 def _lives(state: LabState) -> bool:
-    process = Process.adopt(state.node)
-    if process is None:
-        return False
-    return True
+    return Process.adopt(state.node) is not None
 
 
 def _check_owner(caller: Caller, state: LabState) -> None:
