@@ -10,7 +10,7 @@ Two trees for each lab, because they belong to two parties::
         node/  agent/  observer/  world/   state of each process (0700 root)
         proxy/                       0750 root:PROXY_GID: what the proxy may reach
             fqdndata.sock  records.sock  state/ (0700, the proxy's)
-        rules.json                   names of rule indices, endpoints, identities: the agent's, for the observer
+        rules.json                   what numbers stand for: the agent's, for the observer
         metrics/NAME.sock            Prometheus text over HTTP on a Unix socket, one a process
         log/NAME.log
         resolv/                      files bind-mounted for endpoint commands

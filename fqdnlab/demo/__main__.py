@@ -29,7 +29,9 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Play the demo; return 0 if every claim holds, 1 if one fails, 4 if it could not start."""
     parser = argparse.ArgumentParser(prog="fqdnlab demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="where the report goes")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/demo"), help="where the report goes"
+    )
     parser.add_argument("--name", default="demo", help="name of the lab")
     parser.add_argument("--rate", type=float, default=1000.0, help="queries/s of claim 9")
     args = parser.parse_args(argv)
@@ -55,7 +57,9 @@ def _run(console: Console, out: Path, name: str, rate: float) -> int:
         console.print(_table(outcomes))
         _write(out, lab, story, outcomes, begin)
     took = time.time() - start
-    console.print(f"report: {out / 'report.html'} · flows: {out / 'flows.jsonl'} · {took:.0f} s in all")
+    console.print(
+        f"report: {out / 'report.html'} · flows: {out / 'flows.jsonl'} · {took:.0f} s in all"
+    )
     return 0 if all(o.holds for o in outcomes) else 1
 
 

@@ -66,7 +66,7 @@ CLAIMS: dict[int, Claim] = {
         ),
         (
             2,
-            "The policy's names are reachable; all others are refused in DNS and dropped by address",
+            "The policy's names are reachable; others are refused in DNS and dropped by address",
             "api and *.cdn connect; tracker is REFUSED, its address dropped (POLICY_DENIED)",
         ),
         (

@@ -53,7 +53,8 @@ questions = [question(n) for n in names]
 socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(64)]
 poll, by_fd = select.epoll(), {}
 for s in socks:
-    s.connect((server, 53)); s.setblocking(False); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    s.connect((server, 53)); s.setblocking(False)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     poll.register(s.fileno(), select.EPOLLIN); by_fd[s.fileno()] = s
 waiting, sent, answered, refused = set(), 0, 0, 0
 start = time.monotonic(); total = int(rate * seconds)
@@ -82,5 +83,6 @@ while True:
             pass
     if sent >= total and (not waiting or now - start > seconds + 5):
         break
-print("sent", sent, "answered", answered, "refused", refused, "seconds", round(time.monotonic() - start, 2))
+took = round(time.monotonic() - start, 2)
+print("sent", sent, "answered", answered, "refused", refused, "seconds", took)
 """

@@ -12,25 +12,35 @@ from fqdnlab.demo.claims import Outcome
 __all__ = ["render"]
 
 _STYLE = """
-:root { --ink:#1d2129; --soft:#5d6673; --line:#d9dde3; --page:#fff; --panel:#f6f7f9; --good:#0072B2; --bad:#D55E00;
+:root { --ink:#1d2129; --soft:#5d6673; --line:#d9dde3; --page:#fff; --panel:#f6f7f9;
+  --good:#0072B2; --bad:#D55E00;
   color-scheme: light dark }
-@media (prefers-color-scheme: dark) { :root { --ink:#e7e9ec; --soft:#a2aab6; --line:#3a404a; --page:#16181d;
+@media (prefers-color-scheme: dark) { :root { --ink:#e7e9ec; --soft:#a2aab6; --line:#3a404a;
+  --page:#16181d;
   --panel:#1f2229; --good:#56B4E9; --bad:#E69F00 } }
 * { box-sizing: border-box }
-body { margin:0 auto; max-width:1240px; padding:28px 20px 60px; background:var(--page); color:var(--ink);
+body { margin:0 auto; max-width:1240px; padding:28px 20px 60px; background:var(--page);
+  color:var(--ink);
   font:14px/1.45 Inter,system-ui,sans-serif }
 h1 { font-size:19px; margin:0 } h2 { font-size:12px; letter-spacing:.05em; text-transform:uppercase;
   color:var(--soft); margin:0 0 8px; font-weight:600 }
-header { display:flex; gap:14px; align-items:baseline; flex-wrap:wrap } header span { color:var(--soft); font-size:13px }
-.sentence { border-left:3px solid var(--good); background:var(--panel); padding:11px 14px; margin:14px 0 18px }
+header { display:flex; gap:14px; align-items:baseline; flex-wrap:wrap }
+  header span { color:var(--soft); font-size:13px }
+.sentence { border-left:3px solid var(--good); background:var(--panel); padding:11px 14px;
+  margin:14px 0 18px }
 .sentence.bad { border-color:var(--bad) }
-section { border:1px solid var(--line); border-radius:6px; padding:14px 16px; margin:0 0 16px; overflow-x:auto }
-table { border-collapse:collapse; width:100% } th { text-align:left; font-weight:500; color:var(--soft) }
+section { border:1px solid var(--line); border-radius:6px; padding:14px 16px; margin:0 0 16px;
+  overflow-x:auto }
+table { border-collapse:collapse; width:100% } th { text-align:left; font-weight:500;
+  color:var(--soft) }
 th,td { padding:7px 12px 7px 0; border-bottom:1px solid var(--line); vertical-align:top }
 tr:last-child td { border-bottom:0 } td.n { font-variant-numeric:tabular-nums; color:var(--soft) }
-.holds { color:var(--good); font-weight:600; white-space:nowrap } .fails { color:var(--bad); font-weight:600; white-space:nowrap }
-code,pre { font:12px/1.5 "DejaVu Sans Mono",ui-monospace,monospace } pre { margin:0; white-space:pre }
-.seen { color:var(--soft) } .two { display:grid; grid-template-columns:repeat(auto-fit,minmax(340px,1fr)); gap:16px }
+.holds { color:var(--good); font-weight:600; white-space:nowrap } .fails { color:var(--bad);
+  font-weight:600; white-space:nowrap }
+code,pre { font:12px/1.5 "DejaVu Sans Mono",ui-monospace,monospace } pre { margin:0;
+  white-space:pre }
+.seen { color:var(--soft) } .two { display:grid;
+  grid-template-columns:repeat(auto-fit,minmax(340px,1fr)); gap:16px }
 """
 
 
@@ -57,7 +67,9 @@ def render(
     """
     failed = [o for o in outcomes if not o.holds]
     plot = figure.to_html(
-        full_html=False, include_plotlyjs="inline", config={"displayModeBar": False, "responsive": True}
+        full_html=False,
+        include_plotlyjs="inline",
+        config={"displayModeBar": False, "responsive": True},
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -79,8 +91,9 @@ def _sentence(outcomes: Sequence[Outcome]) -> str:
         which = ", ".join(map(str, failed))
         return f"✕ <b>{len(failed)}</b> of {len(outcomes)} claims did not hold: {which}."
     return (
-        f"▲ All <b>{len(outcomes)}</b> claims hold. The agent was killed and came back, the world moved "
-        "an address twice, the proxy was upgraded three times; one connection lived through all of it."
+        f"▲ All <b>{len(outcomes)}</b> claims hold. The agent was killed and came back, the "
+        "world moved an address twice, the proxy was upgraded three times; one connection lived "
+        "through all of it."
     )
 
 
@@ -89,7 +102,8 @@ def _table(outcomes: Sequence[Outcome]) -> str:
         f'<tr><td class="n">{o.claim.number}</td><td>{html.escape(o.claim.text)}</td>'
         f"<td>{html.escape(o.claim.expected)}</td>"
         f'<td class="seen">{html.escape(o.observed)}</td>'
-        f'<td class="{"holds" if o.holds else "fails"}">{"▲ holds" if o.holds else "✕ fails"}</td></tr>'
+        f'<td class="{"holds" if o.holds else "fails"}">'
+        f"{'▲ holds' if o.holds else '✕ fails'}</td></tr>"
         for o in outcomes
     )
     return (

@@ -127,9 +127,13 @@ class Story:
             found.see(address in answer, f"{name} → {address}", f"dig {name}: {answer}")
             self._reaches(found, self.free, f"http://{name}/", address)
         direct = self.watch.until(lambda: self.watch.packets("free", port=53, verdict="FORWARDED"))
-        found.see(direct > 0, f"{direct} DNS flows forwarded as they are", "no DNS flow of it was seen")
+        found.see(
+            direct > 0, f"{direct} DNS flows forwarded as they are", "no DNS flow of it was seen"
+        )
         redirected = self.watch.questions("free")
-        found.see(redirected == 0, "0 through the proxy", f"{redirected} questions went through the proxy")
+        found.see(
+            redirected == 0, "0 through the proxy", f"{redirected} questions went through the proxy"
+        )
 
     def _claim_2(self, found: Findings) -> None:
         reply = self.lab.apply(WEB_EGRESS)
@@ -154,7 +158,9 @@ class Story:
     def _claim_4(self, found: Findings) -> None:
         self.hooks.kill_agent(self.lab)
         state = self.lab.agent.state()
-        found.see(state.state == "dead", f"agent dead ({state.last_exit})", f"agent is {state.state}")
+        found.see(
+            state.state == "dead", f"agent dead ({state.last_exit})", f"agent is {state.state}"
+        )
         answer = self._dig(self.web, API)
         found.see(SECOND in answer, f"{API} resolves", f"dig {API}: {answer}")
         self._reaches(found, self.web, f"http://{API}/", SECOND)
@@ -208,13 +214,17 @@ class Story:
             self.hooks.upgrade_proxy(self.lab)
         after = self.lab.proxy.state()
         steps = after.generation - before.generation
-        found.see(steps == 3, f"generation {before.generation} → {after.generation}", f"{steps} upgrades")
+        found.see(
+            steps == 3, f"generation {before.generation} → {after.generation}", f"{steps} upgrades"
+        )
         result = load.wait(timeout=60)
         words = result.stdout.split()
         if "sent" not in words:
             found.failures.append(f"the load ended early: {result.stderr.strip()[-200:]}")
             return
-        sent, answered, refused = (int(words[words.index(w) + 1]) for w in ("sent", "answered", "refused"))
+        sent, answered, refused = (
+            int(words[words.index(w) + 1]) for w in ("sent", "answered", "refused")
+        )
         found.see(
             sent == answered and not refused,
             f"{sent} asked, {answered} answered, 0 lost",
@@ -236,7 +246,9 @@ class Story:
         self.tell(f"   a connection to {FIRST} is opened and held ({answer.strip()})")
 
     def _dig(self, endpoint: Endpoint, name: str) -> str:
-        result = endpoint.run(["dig", "+tries=1", "+time=5", "+noall", "+comments", "+answer", name])
+        result = endpoint.run(
+            ["dig", "+tries=1", "+time=5", "+noall", "+comments", "+answer", name]
+        )
         return result.stdout
 
     def _reaches(self, found: Findings, endpoint: Endpoint, url: str, address: str) -> None:
@@ -249,7 +261,9 @@ class Story:
 
     def _rest_is_denied(self, found: Findings) -> None:
         answer = self._dig(self.web, TRACKER)
-        found.see("REFUSED" in answer, f"{TRACKER} REFUSED", f"dig {TRACKER}: {answer.strip()[:120]}")
+        found.see(
+            "REFUSED" in answer, f"{TRACKER} REFUSED", f"dig {TRACKER}: {answer.strip()[:120]}"
+        )
         self._is_dropped(found, self.web, TRACKER_AT)
 
     def _is_dropped(self, found: Findings, endpoint: Endpoint, address: str) -> None:
@@ -263,7 +277,9 @@ class Story:
 
     def _connects(self, found: Findings, endpoint: Endpoint, address: str) -> None:
         result = self._connect(endpoint, address, 5.0)
-        found.see(result.exit == 0, f"connected to {address}", f"{address}: {result.stderr.strip()}")
+        found.see(
+            result.exit == 0, f"connected to {address}", f"{address}: {result.stderr.strip()}"
+        )
 
     def _connect(self, endpoint: Endpoint, address: str, timeout: float) -> Any:
         argv = ["python3", "-c", clients.CONNECT, address, "80", str(timeout)]

@@ -26,9 +26,7 @@ class Watch:
             time.sleep(0.05)
         return seen
 
-    def packets(
-        self, endpoint: str, *, address: str = "", port: int = 0, verdict: str = ""
-    ) -> int:
+    def packets(self, endpoint: str, *, address: str = "", port: int = 0, verdict: str = "") -> int:
         """How many packet flows of `endpoint` there are, as far as the arguments say."""
         flows = self.lab.flows()
         if flows.empty:

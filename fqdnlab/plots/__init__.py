@@ -1,4 +1,4 @@
-"""Plots: pure functions from DataFrames to plotly Figures (notebook, report and recordings alike)."""
+"""Plots: pure functions from DataFrames to plotly Figures, for notebook, report, recordings."""
 
 from __future__ import annotations
 

@@ -116,8 +116,14 @@ def _lanes(intervals: list[Interval]) -> dict[tuple[str, str], int]:
     for one in intervals:
         key = (one.name, one.address)
         first[key] = min(first.get(key, one.start), one.start)
-    names = sorted({n for n, _ in first}, key=lambda n: min(t for (m, _), t in first.items() if m == n))
-    order = [key for name in names for key in sorted((k for k in first if k[0] == name), key=first.__getitem__)]
+    names = sorted(
+        {n for n, _ in first}, key=lambda n: min(t for (m, _), t in first.items() if m == n)
+    )
+    order = [
+        key
+        for name in names
+        for key in sorted((k for k in first if k[0] == name), key=first.__getitem__)
+    ]
     return {key: row for row, key in enumerate(order)}
 
 

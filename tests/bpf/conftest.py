@@ -30,7 +30,9 @@ class Bench:
         self.loader = Loader(pins, settings)
         self.maps = Maps(pins, settings.max_conntrack)
         self.events: list[abi.FlowEvent] = []
-        self.reader = RingReader(pins, pins.parent / "lock", lambda b: self.events.append(abi.FlowEvent.unpack(b)))
+        self.reader = RingReader(
+            pins, pins.parent / "lock", lambda b: self.events.append(abi.FlowEvent.unpack(b))
+        )
         self.maps.make_conntrack(1)
         self.endpoint(enforced=True)
         self.maps.put_config(1, 0, False)
@@ -38,13 +40,26 @@ class Bench:
     def endpoint(self, enforced: bool) -> None:
         self.maps.put_endpoint(LO, 1, 1, 300, int(enforced), EP4, EP6)
 
-    def allow(self, identity: int, proto: int = 0, port: int = 0, bits: int = 0, *, rule: int = 5, verdict: int = abi.VERDICT_ALLOW, proxy_port: int = 0) -> None:
+    def allow(
+        self,
+        identity: int,
+        proto: int = 0,
+        port: int = 0,
+        bits: int = 0,
+        *,
+        rule: int = 5,
+        verdict: int = abi.VERDICT_ALLOW,
+        proxy_port: int = 0,
+    ) -> None:
         self.maps.policy.update(
-            Maps.policy_key(1, identity, proto, port, bits), Maps.policy_value(rule, proxy_port, verdict, bits)
+            Maps.policy_key(1, identity, proto, port, bits),
+            Maps.policy_value(rule, proxy_port, verdict, bits),
         )
 
     def address(self, address: str, identity: int, est: int = 0, flags: int = 0) -> None:
-        self.maps.ipcache.update(*Maps.ipcache_entry(abi.ip16(address), identity, est or identity, flags))
+        self.maps.ipcache.update(
+            *Maps.ipcache_entry(abi.ip16(address), identity, est or identity, flags)
+        )
 
     def out(self, packet: bytes) -> int:
         return prog_test_run(self.loader.program("from_endpoint"), packet, LO)[0]
@@ -88,7 +103,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     pins = tmp_path / "bpf"
     pins.mkdir()
     if _libc.mount(b"bpf", os.fsencode(pins), b"bpf", 0, None):
-        pytest.fail(f"cannot mount a bpffs: {os.strerror(ctypes.get_errno())}; these tests need root")
+        pytest.fail(
+            f"cannot mount a bpffs: {os.strerror(ctypes.get_errno())}; these tests need root"
+        )
     try:
         made = Bench(pins)
         yield made

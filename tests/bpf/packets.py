@@ -15,13 +15,24 @@ def packed(address: str) -> bytes:
     return ipaddress.ip_address(address).packed
 
 
-def ip(src: str, dst: str, proto: int, payload: bytes, *, frag: int = 0, ident: int = 1, options: bytes = b"") -> bytes:
+def ip(
+    src: str,
+    dst: str,
+    proto: int,
+    payload: bytes,
+    *,
+    frag: int = 0,
+    ident: int = 1,
+    options: bytes = b"",
+) -> bytes:
     """An Ethernet frame with IPv4 or IPv6; `frag` is IPv4's flags-and-offset field."""
     if ":" in src:
         head = struct.pack("!IHBB", 6 << 28, len(payload), proto, 64) + packed(src) + packed(dst)
         return ETH6 + head + payload
     ihl = 5 + len(options) // 4
-    head = struct.pack("!BBHHHBBH", 0x40 | ihl, 0, ihl * 4 + len(payload), ident, frag, 64, proto, 0)
+    head = struct.pack(
+        "!BBHHHBBH", 0x40 | ihl, 0, ihl * 4 + len(payload), ident, frag, 64, proto, 0
+    )
     return ETH4 + head + packed(src) + packed(dst) + options + payload
 
 
@@ -42,7 +53,7 @@ def icmp(kind: int, code: int = 0, ident: int = 7, data: bytes = b"") -> bytes:
 
 
 def ext(kind: int, payload: bytes, next_header: int) -> bytes:
-    """An IPv6 extension header of 8 octets before `payload`; returns it for ``ip(..., kind, ...)``."""
+    """An IPv6 extension header of 8 octets before `payload`, for ``ip(..., kind, ...)``."""
     return bytes([next_header, 0]) + bytes(6) + payload
 
 

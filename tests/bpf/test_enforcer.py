@@ -10,35 +10,63 @@ from fqdnlab.datapath import abi
 from fqdnlab.datapath.maps import Maps
 
 from .conftest import EP4, EP6, NEXT, SHOT, Bench
-from .packets import ACK, FIN, ICMP, ICMP6, SCTP, SYN, TCP, UDP, ETH4, ext, fragment6, icmp, ip, sctp, tcp, udp
+from .packets import (
+    ACK,
+    ETH4,
+    FIN,
+    ICMP,
+    ICMP6,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    ext,
+    fragment6,
+    icmp,
+    ip,
+    sctp,
+    tcp,
+    udp,
+)
 
 WORLD4, WORLD6, FQDN = 9, 10, 1 << 24
 R4, R6 = "198.51.100.7", "2001:db8::7"
 DENIED, DENY, INVALID, SPOOF = 133, 181, 134, 132
 
-BOTH = pytest.mark.parametrize("me,remote,world", [(EP4, R4, WORLD4), (EP6, R6, WORLD6)])
+BOTH = pytest.mark.parametrize(("me", "remote", "world"), [(EP4, R4, WORLD4), (EP6, R6, WORLD6)])
 
 
 @BOTH
-def test_without_an_entry_it_is_dropped_by_default(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_without_an_entry_it_is_dropped_by_default(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     assert bench.dropped(ip(me, remote, TCP, tcp(1000, 443)), DENIED)
     assert bench.maps.drops() == {DENIED: (1, 60 if ":" in me else 40)}
 
 
 @BOTH
-def test_an_address_of_the_identity_passes_and_names_its_rule(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_an_address_of_the_identity_passes_and_names_its_rule(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     bench.address(remote, FQDN)
     bench.allow(FQDN, TCP, 443, 24, rule=12)
     assert bench.passes(ip(me, remote, TCP, tcp(1000, 443)))
     event = bench.event()
-    assert (event.type, event.verdict, event.rule, event.identity) == (abi.EVENT_NEW_FLOW, abi.VERDICT_ALLOW, 12, FQDN)
+    assert (event.type, event.verdict, event.rule, event.identity) == (
+        abi.EVENT_NEW_FLOW,
+        abi.VERDICT_ALLOW,
+        12,
+        FQDN,
+    )
     assert (event.sport, event.dport, abi.ip_text(event.daddr)) == (1000, 443, remote)
     assert bench.dropped(ip(me, remote, TCP, tcp(1000, 80)), DENIED)
     assert bench.maps.rules([12])[12][0] == 1
 
 
 @BOTH
-def test_an_unselected_endpoint_passes_everything_but_a_false_source(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_an_unselected_endpoint_passes_everything_but_a_false_source(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     bench.endpoint(enforced=False)
     assert bench.passes(ip(me, remote, UDP, udp(1000, 53)))
     other = "fd10::2" if ":" in me else "10.10.0.2"
@@ -47,7 +75,9 @@ def test_an_unselected_endpoint_passes_everything_but_a_false_source(bench: Benc
 
 
 @BOTH
-def test_replies_pass_and_strangers_are_not_made_into_flows(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_replies_pass_and_strangers_are_not_made_into_flows(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     assert bench.back(ip(remote, me, TCP, tcp(443, 1000, ACK))) == NEXT  # a stray segment
     assert bench.dropped(ip(me, remote, TCP, tcp(1000, 443, ACK)), DENIED)
     assert bench.back(ip(remote, me, TCP, tcp(5000, 22))) == NEXT  # a SYN towards the endpoint
@@ -55,7 +85,9 @@ def test_replies_pass_and_strangers_are_not_made_into_flows(bench: Bench, me: st
 
 
 @BOTH
-def test_todays_policy_judges_every_packet_of_the_opener(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_todays_policy_judges_every_packet_of_the_opener(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     bench.allow(world, TCP, 443, 24)
     packet = ip(me, remote, TCP, tcp(1000, 443))
     assert bench.passes(packet)
@@ -66,7 +98,9 @@ def test_todays_policy_judges_every_packet_of_the_opener(bench: Bench, me: str, 
 
 
 @BOTH
-def test_a_zombie_keeps_its_flows_and_takes_no_new_ones(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_a_zombie_keeps_its_flows_and_takes_no_new_ones(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     bench.address(remote, FQDN)
     bench.allow(FQDN, TCP, 443, 24)
     assert bench.passes(ip(me, remote, TCP, tcp(1000, 443)))
@@ -123,7 +157,9 @@ def test_internal_addresses_are_nobodys_business(bench: Bench) -> None:
 
 
 @BOTH
-def test_a_redirect_without_a_proxy_fails_closed(bench: Bench, me: str, remote: str, world: int) -> None:
+def test_a_redirect_without_a_proxy_fails_closed(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
     bench.allow(world, UDP, 53, 24, verdict=abi.VERDICT_REDIRECT, proxy_port=53)
     assert bench.dropped(ip(me, remote, UDP, udp(1000, 53)), 240)
 
@@ -133,7 +169,9 @@ def test_the_proxys_own_answers_pass_untracked(bench: Bench) -> None:
     assert not list(bench.maps.flows(1))
 
 
-@pytest.mark.parametrize("me,remote,proto,ask,answer", [(EP4, R4, ICMP, 8, 0), (EP6, R6, ICMP6, 128, 129)])
+@pytest.mark.parametrize(
+    ("me", "remote", "proto", "ask", "answer"), [(EP4, R4, ICMP, 8, 0), (EP6, R6, ICMP6, 128, 129)]
+)
 def test_echo(bench: Bench, me: str, remote: str, proto: int, ask: int, answer: int) -> None:
     assert bench.dropped(ip(me, remote, proto, icmp(ask)), DENIED)
     bench.allow(WORLD4 if proto == ICMP else WORLD6, proto, ask, 24)
@@ -208,7 +246,8 @@ def test_a_mapped_address_on_the_wire_is_no_ipv4(bench: Bench) -> None:
 def test_a_flow_that_ends_is_forgotten_soon(bench: Bench) -> None:
     bench.allow(WORLD4, TCP, 443, 24)
     out, back = ip(EP4, R4, TCP, tcp(1, 443)), ip(R4, EP4, TCP, tcp(443, 1, SYN | ACK))
-    assert bench.passes(out) and bench.back(back) == NEXT
+    assert bench.passes(out)
+    assert bench.back(back) == NEXT
     assert bench.passes(ip(EP4, R4, TCP, tcp(1, 443, ACK)))
     (flow,) = bench.maps.flows(1)
     assert flow.expires - flow.last == 8000 * 10**9
@@ -218,9 +257,13 @@ def test_a_flow_that_ends_is_forgotten_soon(bench: Bench) -> None:
     assert flow.expires - flow.last == 10 * 10**9
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary(min_size=0, max_size=120), st.sampled_from([ETH4, bytes(12) + b"\x86\xdd"]))
-def test_no_octets_pass_an_endpoint_that_nothing_allows(bench: Bench, noise: bytes, eth: bytes) -> None:
+def test_no_octets_pass_an_endpoint_that_nothing_allows(
+    bench: Bench, noise: bytes, eth: bytes
+) -> None:
     packet = eth + noise + bytes(max(0, 40 - len(noise)))
     verdict = bench.out(packet)
     neighbour = eth != ETH4 and len(noise) > 6

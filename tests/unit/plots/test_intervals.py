@@ -7,8 +7,21 @@ from typing import Any
 from fqdnlab.plots.intervals import Interval, Outage, mapping_intervals, outages
 
 
-def record(time: float, ips: tuple[str, ...], ttl: int = 10, state: str = "enforced", verdict: str = "FORWARDED") -> dict[str, Any]:
-    return {"time": time, "query": "api.example.com.", "ips": ips, "ttl": ttl, "verdict": verdict, "mapping_state": state}
+def record(
+    time: float,
+    ips: tuple[str, ...],
+    ttl: int = 10,
+    state: str = "enforced",
+    verdict: str = "FORWARDED",
+) -> dict[str, Any]:
+    return {
+        "time": time,
+        "query": "api.example.com.",
+        "ips": ips,
+        "ttl": ttl,
+        "verdict": verdict,
+        "mapping_state": state,
+    }
 
 
 def test_an_outage_lasts_from_kill_to_restart_or_to_the_end() -> None:
