@@ -18,7 +18,7 @@ from fqdnlab.model.policy import (
 from fqdnlab.model.policy_build import NAMESPACE, NAMESPACE_LABELS, in_namespace, requirements
 from fqdnlab.model.policy_checks import Faults, check_selector, walk, within
 from fqdnlab.model.policy_values import is_service_name, network, network_problem, whole_number
-from fqdnlab.model.yaml_source import Node
+from fqdnlab.model.yaml_nodes import Node
 
 __all__ = ["check_kubernetes", "kubernetes_specs"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fqdnlab.model.policy_fields import CIDR, METADATA, SELECTOR, TEXT
-from fqdnlab.model.policy_schema import Anything, Integer, IntegerOrText, List, MapOf, Object, Text
+from fqdnlab.model.policy_schema import Integer, IntegerOrText, List, Object, Text
 
 __all__ = ["KUBERNETES"]
 
@@ -41,7 +41,6 @@ KUBERNETES = Object(
             },
             required=("podSelector",),
         ),
-        "status": MapOf(Anything()),
     },
     required=("metadata", "spec"),
 )

@@ -30,7 +30,7 @@ from fqdnlab.model.policy_values import (
     port_number,
     whole_number,
 )
-from fqdnlab.model.yaml_source import Mapping, Node, Scalar
+from fqdnlab.model.yaml_nodes import Mapping, Node, Scalar
 
 __all__ = ["NAMESPACE", "NAMESPACE_LABELS", "cilium_specs", "in_namespace", "requirements"]
 

@@ -19,7 +19,7 @@ from fqdnlab.model.policy_values import (
     port_number,
     whole_number,
 )
-from fqdnlab.model.yaml_source import Fault, Mapping, Node
+from fqdnlab.model.yaml_nodes import Fault, Mapping, Node
 
 __all__ = ["Faults", "check_cilium", "check_selector", "specs_of", "walk"]
 

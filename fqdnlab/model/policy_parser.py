@@ -16,7 +16,8 @@ from fqdnlab.model.policy_build import cilium_specs
 from fqdnlab.model.policy_checks import Faults, check_cilium
 from fqdnlab.model.policy_fields import CILIUM
 from fqdnlab.model.policy_remarks import remarks_on
-from fqdnlab.model.yaml_source import Document, Fault, Mapping, Node, read_documents
+from fqdnlab.model.yaml_nodes import Fault, Mapping, Node
+from fqdnlab.model.yaml_source import Document, read_documents
 
 __all__ = ["CheckedDocument", "check_documents", "parse_policies"]
 

@@ -13,7 +13,7 @@ from fqdnlab.model.names import matches_everything, normalise
 from fqdnlab.model.policy import FieldStatus
 from fqdnlab.model.policy_checks import specs_of, walk
 from fqdnlab.model.policy_schema import join
-from fqdnlab.model.yaml_source import Node
+from fqdnlab.model.yaml_nodes import Node
 
 __all__ = ["remarks_on"]
 

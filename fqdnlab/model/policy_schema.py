@@ -11,7 +11,7 @@ from collections.abc import Collection
 from collections.abc import Mapping as Entries
 from dataclasses import dataclass, field
 
-from fqdnlab.model.yaml_source import Fault, Mapping, Node, Scalar, Sequence
+from fqdnlab.model.yaml_nodes import Fault, Mapping, Node, Scalar, Sequence
 
 __all__ = [
     "Anything",

@@ -7,7 +7,7 @@ import re
 
 from fqdnlab.model.icmp_names import ICMP_NAMES
 from fqdnlab.model.policy import ICMPType, Network, PortProtocol
-from fqdnlab.model.yaml_source import Node, Scalar
+from fqdnlab.model.yaml_nodes import Node, Scalar
 
 __all__ = [
     "icmp_type",

@@ -9,101 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
+from fqdnlab.model.yaml_nodes import Fault, Mapping, Node, Scalar, Sequence
 from fqdnlab.model.yaml_scalars import plain_value
 
-__all__ = ["Document", "Fault", "Mapping", "Node", "Scalar", "Sequence", "read_documents"]
-
-#: (path, line, what was expected)
-Fault = tuple[str, int, str]
+__all__ = ["Document", "read_documents"]
 
 #: Values in one document, aliases counted as often as they are used.
 MAX_NODES = 500_000
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Any value.
-
-    Attributes
-    ----------
-    line : int
-        In the file, from 1.
-    """
-
-    line: int
-
-    @property
-    def kind(self) -> str:
-        """Its type in words."""
-        raise NotImplementedError
-
-    def get(self, key: str) -> Node | None:
-        """The value of `key`, where this is a mapping that has it."""
-        return None
-
-    def items(self) -> tuple[Node, ...]:
-        """The items, where this is a list; else none."""
-        return ()
-
-    def text(self) -> str | None:
-        """The text, where this is one."""
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar(Node):
-    """A text, a number, true, false or null."""
-
-    value: str | int | float | bool | None
-
-    @property
-    def kind(self) -> str:
-        """Its type in words."""
-        if self.value is None:
-            return "null"
-        names: dict[type, str] = {str: "text", bool: "true or false", int: "number"}
-        return names.get(type(self.value), "number")
-
-    def text(self) -> str | None:
-        """The text, where this is one."""
-        return self.value if isinstance(self.value, str) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence(Node):
-    """A list."""
-
-    values: tuple[Node, ...]
-
-    @property
-    def kind(self) -> str:
-        """Its type in words."""
-        return "list"
-
-    def items(self) -> tuple[Node, ...]:
-        """The items."""
-        return self.values
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping(Node):
-    """A mapping; `key_lines` has the line of each key."""
-
-    entries: dict[str, Node]
-    key_lines: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> str:
-        """Its type in words."""
-        return "mapping"
-
-    def get(self, key: str) -> Node | None:
-        """The value of `key`."""
-        return self.entries.get(key)
+#: Of lists and mappings in one another; a policy needs twelve.
+MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,29 +81,18 @@ def _read_chunk(chunk: str, before: int, index: int) -> list[Document]:
     found: list[Document] = []
     line = before + 1
     try:
-        loader = _Loader(chunk)
-        while loader.check_node():
-            node = loader.get_node()
-            if node is None or _is_empty(node):
+        reader = _Reader(chunk, before)
+        while (root := reader.next_root()) is not None:
+            if isinstance(root, Scalar) and root.value is None:
                 continue
-            line = node.start_mark.line + 1 + before
-            reader = _Reader(before)
-            root = reader.read(node, "")
-            number = index + len(found)
-            part = chunk[node.start_mark.index : node.end_mark.index]
-            found.append(Document(number, line, part, root, tuple(reader.faults)))
+            line = root.line
+            faults = tuple(reader.faults)
+            found.append(Document(index + len(found), line, reader.text, root, faults))
     except yaml.YAMLError as error:
         found.append(Document(index + len(found), line, chunk, None, (_fault(error, before),)))
-    except _TooMuchError as error:
-        found.append(Document(index + len(found), line, chunk, None, (("", line, str(error)),)))
-    except RecursionError:
-        fault = ("", line, "lists and mappings are nested too deeply")
-        found.append(Document(index + len(found), line, chunk, None, (fault,)))
+    except _RefusedError as error:
+        found.append(Document(index + len(found), line, chunk, None, (error.fault,)))
     return found
-
-
-def _is_empty(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == _PLAIN and node.value == ""
 
 
 def _fault(error: yaml.YAMLError, before: int) -> Fault:
@@ -194,104 +102,151 @@ def _fault(error: yaml.YAMLError, before: int) -> Fault:
     return "", line, f"not YAML: {problem}"
 
 
-# --- PyYAML's nodes to ours ------------------------------------------------------------------
+# --- PyYAML's events to our nodes --------------------------------------------------------------
 
-_PLAIN = "plain"
 _STR = "tag:yaml.org,2002:str"
+#: The C scanner is ten times as fast; it comes with PyYAML's wheels, not with every package.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(yaml.SafeLoader):
-    """Composes nodes; what a plain scalar means is left to `yaml_scalars`."""
+class _RefusedError(Exception):
+    """The rest of the text cannot be read."""
 
-    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        if kind is yaml.ScalarNode:
-            return _PLAIN if implicit[0] else _STR
-        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
-
-
-class _TooMuchError(Exception):
-    pass
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.fault: Fault = ("", line, problem)
 
 
 class _Reader:
-    def __init__(self, before: int) -> None:
+    """Builds the roots of one text from events, so that depth and size are ours to bound."""
+
+    def __init__(self, text: str, before: int) -> None:
         self.faults: list[Fault] = []
+        self.text = ""
+        self._all = text
         self._before = before
+        self._loader = _Loader(text)
         self._count = 0
-        self._open: set[int] = set()
+        self._depth = 0
+        #: Anchor → its node (None while it is being read) and how many values it stands for.
+        self._anchors: dict[str, tuple[Node | None, int]] = {}
 
-    def read(self, node: yaml.Node, path: str) -> Node:
-        self._count += 1
+    def next_root(self) -> Node | None:
+        """The next document's value; None: no more."""
+        while True:
+            event = self._loader.get_event()
+            if event is None or isinstance(event, yaml.StreamEndEvent):
+                return None
+            if isinstance(event, yaml.DocumentStartEvent):
+                break
+        self._anchors, self._count, self.faults = {}, 0, []
+        first = self._loader.peek_event().start_mark
+        root = self._value(self._loader.get_event(), "")
+        last = self._loader.get_event().start_mark
+        self.text = self._all[first.index - first.column : last.index].rstrip() + "\n"
+        return root
+
+    def _line(self, event: Any) -> int:
+        return int(event.start_mark.line) + 1 + self._before
+
+    def _value(self, event: Any, path: str) -> Node:
+        line = self._line(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, line)
+        self._counted(1, line)
+        anchor: str | None = event.anchor
+        before = self._count
+        if anchor is not None:
+            self._anchors[anchor] = (None, 0)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _RefusedError(line, f"lists and mappings nested deeper than {MAX_DEPTH}")
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            node = Scalar(line, self._scalar(event, line, path))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = Sequence(line, tuple(self._items(path)))
+        else:
+            node = self._mapping(line, path)
+        self._depth -= 1
+        if anchor is not None:
+            self._anchors[anchor] = (node, self._count - before + 1)
+        return node
+
+    def _counted(self, values: int, line: int) -> None:
+        self._count += values
         if self._count > MAX_NODES:
-            raise _TooMuchError(f"more than {MAX_NODES} values: aliases of aliases?")
-        line = node.start_mark.line + 1 + self._before
-        if isinstance(node, yaml.ScalarNode):
-            return Scalar(line, self._scalar(node, line, path))
-        if id(node) in self._open:
-            raise _TooMuchError("an anchor holds itself")
-        self._open.add(id(node))
-        try:
-            if isinstance(node, yaml.SequenceNode):
-                items = (self.read(v, f"{path}[{i}]") for i, v in enumerate(node.value))
-                return Sequence(line, tuple(items))
-            return self._mapping(node, line, path)
-        finally:
-            self._open.discard(id(node))
+            raise _RefusedError(line, f"more than {MAX_NODES} values: aliases of aliases?")
 
-    def _scalar(self, node: yaml.Node, line: int, path: str) -> str | int | float | bool | None:
-        if node.tag == _PLAIN:
-            return plain_value(node.value)
-        if node.tag == _STR:
-            return str(node.value)
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        value = plain_value(node.value)
-        kinds: dict[str, type | tuple[type, ...]] = {
-            "int": int,
-            "float": (int, float),
-            "bool": bool,
-            "null": type(None),
-        }
-        if kind in kinds and isinstance(value, kinds[kind]):
+    def _alias(self, event: Any, line: int) -> Node:
+        if event.anchor not in self._anchors:
+            raise _RefusedError(line, f"not YAML: there is no anchor {event.anchor!r} before")
+        node, size = self._anchors[event.anchor]
+        if node is None:
+            raise _RefusedError(line, f"the anchor {event.anchor!r} holds itself")
+        self._counted(size, line)
+        return node
+
+    def _items(self, path: str) -> Iterator[Node]:
+        index = 0
+        while not isinstance(event := self._loader.get_event(), yaml.SequenceEndEvent):
+            yield self._value(event, f"{path}[{index}]")
+            index += 1
+
+    def _scalar(
+        self, event: yaml.ScalarEvent, line: int, path: str
+    ) -> str | int | float | bool | None:
+        text: str = event.value
+        if event.tag is None or event.tag == "!":
+            return plain_value(text) if event.implicit[0] else text
+        if event.tag == _STR:
+            return text
+        kind = event.tag.removeprefix("tag:yaml.org,2002:")
+        value = plain_value(text)
+        if kind in _KINDS and isinstance(value, _KINDS[kind]):
             return value
-        self.faults.append((path, line, f"{node.value!r} is no {kind}"))
-        return str(node.value)
+        self.faults.append((path, line, f"{text!r} is no {kind}"))
+        return text
 
-    def _mapping(self, node: yaml.Node, line: int, path: str) -> Mapping:
+    def _mapping(self, line: int, path: str) -> Mapping:
         entries: dict[str, Node] = {}
         lines: dict[str, int] = {}
         merged: list[Mapping] = []
-        for key_node, value_node in node.value:
-            key_line = key_node.start_mark.line + 1 + self._before
-            key = self._key(key_node, key_line, path)
-            if key is None:
-                continue
-            if key == "<<" and key_node.tag == _PLAIN:
-                merged += self._merged(value_node, key_line, path)
-                continue
+        while not isinstance(event := self._loader.get_event(), yaml.MappingEndEvent):
+            key_line = self._line(event)
+            key = self._key(event, key_line, path)
             place = f"{path}.{key}" if path else key
-            value = self.read(value_node, place)
-            if key in entries:
+            value = self._value(self._loader.get_event(), place)
+            if key == "<<" and getattr(event, "implicit", (False,))[0]:
+                merged += self._merged(value, key_line, path)
+            elif key in entries:
                 self.faults.append((place, key_line, f"stated twice, first on line {lines[key]}"))
-                continue
-            entries[key], lines[key] = value, key_line
+            else:
+                entries[key], lines[key] = value, key_line
         for other in merged:
             for key, value in other.entries.items():
                 entries.setdefault(key, value)
                 lines.setdefault(key, other.key_lines[key])
         return Mapping(line, entries, lines)
 
-    def _key(self, node: yaml.Node, line: int, path: str) -> str | None:
-        if not isinstance(node, yaml.ScalarNode):
-            self.faults.append((path, line, "a text is expected as key"))
-            return None
-        value = self._scalar(node, line, path)
-        if isinstance(value, bool):  # as in JSON
-            return "true" if value else "false"
-        return "null" if value is None else str(value)
+    def _key(self, event: Any, line: int, path: str) -> str:
+        node = self._value(event, path)
+        if not isinstance(node, Scalar):
+            raise _RefusedError(line, "a text is expected as key")
+        if isinstance(node.value, bool):  # as in JSON
+            return "true" if node.value else "false"
+        return "null" if node.value is None else str(node.value)
 
-    def _merged(self, node: yaml.Node, line: int, path: str) -> list[Mapping]:
-        value = self.read(node, path)
+    def _merged(self, value: Node, line: int, path: str) -> list[Mapping]:
         parts = list(value.items()) or [value]
         if not all(isinstance(part, Mapping) for part in parts):
             self.faults.append((path, line, "a mapping, or a list of them, is expected after <<"))
         return [part for part in parts if isinstance(part, Mapping)]
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "null": type(None),
+}
