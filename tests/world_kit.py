@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from fqdnlab.world.client import World
 
 _SECONDS = 20
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class WorldKit:
@@ -24,9 +29,9 @@ class WorldKit:
     def __init__(self, name: str) -> None:
         self.netns = name
         self.directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
-        self.socket = self.directory / "client" / "world.sock"
+        self.path = self.directory / "client" / "world.sock"
         self.state = self.directory / "state"
-        self.socket.parent.mkdir(mode=0o700)
+        self.path.parent.mkdir(mode=0o700)
         self.process: subprocess.Popen[bytes] | None = None
         _ip("netns", "add", name)
         for words in (
@@ -35,13 +40,13 @@ class WorldKit:
             "-6 route add local ::/0 dev lo table local",
         ):
             _ip("-n", name, *words.split())
-        self.world = World(self.socket)
+        self.world = World(self.path)
 
     def start(self) -> None:
         """Start the world and wait for its word."""
         read, write = os.pipe()
         try:
-            command = ["-m", "fqdnlab.world", "--socket", self.socket, "--state", self.state]
+            command = ["-m", "fqdnlab.world", "--socket", self.path, "--state", self.state]
             self.process = subprocess.Popen(
                 [*self.inside, sys.executable, *map(str, command), "--ready-fd", str(write)],
                 pass_fds=(write,),
@@ -70,6 +75,28 @@ class WorldKit:
     def dig(self, *words: str, check: bool = True) -> str:
         """Run dig with a short time-out and one try; return what it printed."""
         return self.run("dig", "+time=2", "+tries=1", *words, check=check)
+
+    def socket_inside(self, family: int, kind: int) -> socket.socket:
+        """A socket of the namespace, with a time-out of 5 s: made in a thread that goes there."""
+        made: list[socket.socket | OSError] = []
+
+        def make() -> None:
+            try:
+                with open(f"/run/netns/{self.netns}") as namespace:
+                    if _libc.setns(namespace.fileno(), _CLONE_NEWNET):
+                        raise OSError(ctypes.get_errno(), "setns")
+                made.append(socket.socket(family, kind))
+            except OSError as error:
+                made.append(error)
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        found = made[0]
+        if isinstance(found, OSError):
+            raise found
+        found.settimeout(5)
+        return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the world; return its exit status."""

@@ -16,7 +16,10 @@ from fqdnlab.pb import world_pb2_grpc
 __all__ = ["Caller", "texts", "unsigned"]
 
 _DEADLINE = 10.0  # s
-_MESSAGE = 64 << 20  # octets
+_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 << 20),  # octets: all questions that are kept
+    ("grpc.use_local_subchannel_pool", 1),  # so that a new channel is a new connection
+)
 
 
 class Caller:
@@ -31,13 +34,19 @@ class Caller:
     """
 
     def __init__(self, where: str | Path | grpc.Channel, timeout: float = _DEADLINE) -> None:
+        self._path = None if isinstance(where, grpc.Channel) else Path(where)
         self._own: grpc.Channel | None = None
-        if isinstance(where, (str, Path)):
-            options = [("grpc.max_receive_message_length", _MESSAGE)]
-            self._own = grpc.insecure_channel(f"unix:{where}", options=options)
-        channel = self._own if self._own is not None else where
-        self._stub = world_pb2_grpc.WorldStub(channel)
         self._timeout = timeout
+        if isinstance(where, grpc.Channel):
+            self._stub = world_pb2_grpc.WorldStub(where)
+        else:
+            self._connect()
+
+    def _connect(self) -> None:
+        """Begin anew: a channel that found nobody would wait before it looks again."""
+        self.close()
+        self._own = grpc.insecure_channel(f"unix:{self._path}", options=_OPTIONS)
+        self._stub = world_pb2_grpc.WorldStub(self._own)
 
     def close(self) -> None:
         """Give the connection back, if it is ours."""
@@ -54,7 +63,19 @@ class Caller:
         try:
             return getattr(self._stub, method)(request, timeout=self._timeout)
         except grpc.RpcError as error:
+            if self._path is None or not _found_nobody(error):
+                raise _ours(error, self._timeout) from None
+        self._connect()  # nothing was sent: to say it once more does it once
+        try:
+            return getattr(self._stub, method)(request, timeout=self._timeout)
+        except grpc.RpcError as error:
             raise _ours(error, self._timeout) from None
+
+
+def _found_nobody(error: grpc.RpcError) -> bool:
+    return error.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (
+        error.details() or ""
+    )
 
 
 def _ours(error: grpc.RpcError, timeout: float) -> FqdnlabError:

@@ -71,6 +71,7 @@ async def _ask_datagram(host: str, port: int, question: bytes) -> bytes:
         lambda: _Datagram(question[:2]), remote_addr=(host, port)
     )
     try:
+        transport.sendto(question)
         return await protocol.answer
     finally:
         transport.close()

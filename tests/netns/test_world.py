@@ -213,7 +213,7 @@ def test_other_types(kit: WorldKit) -> None:
     assert kit.dig(f"@{RESOLVER}", "example.com", "CAA", "+short") == '0 issue "ca.example"\n'
     assert short(kit, "_x._tcp.example.com", "SRV") == ["0", "5", "5060", "sip.example.com."]
     assert short(kit, "-x", API) == ["api.example.com."]
-    assert [(r.type, r.values) for r in world.records("example.com")][0] == (
+    assert next((r.type, r.values) for r in world.records("example.com")) == (
         "MX",
         ("10 mail.example.com.", "20 b.example.com."),
     )
@@ -387,7 +387,7 @@ def test_one_web_server_off_reset_slow_or_failing(kit: WorldKit) -> None:
         kit.world.on(address)
         assert curl(address).returncode == 0
     kit.world.web(API, state="reset")
-    assert curl().returncode == 56  # reset
+    assert curl().returncode in (7, 56)  # reset, seen before or after the connect
     kit.world.web(API, delay=5)
     assert curl().returncode == 28
     kit.world.web(API, status=503)
@@ -449,8 +449,9 @@ def test_dns_over_tls_and_https(kit: WorldKit, ca: str) -> None:
     assert kit.run(*tls, "api.example.com") == f"{API}\n"
     context = ssl.create_default_context(cafile=ca)
     for request in (
-        b"POST /dns-query HTTP/1.1\r\nHost: dns.example\r\nContent-Type: application/dns-message\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(QUESTION), QUESTION),
+        b"POST /dns-query HTTP/1.1\r\nHost: dns.example\r\n"
+        b"Content-Type: application/dns-message\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(QUESTION), QUESTION),
         b"GET /dns-query?dns=%s HTTP/1.1\r\nHost: dns.example\r\n\r\n"
         % base64.urlsafe_b64encode(QUESTION).rstrip(b"="),
     ):
