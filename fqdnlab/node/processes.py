@@ -200,6 +200,7 @@ def launch_piped(plan: Plan) -> Piped:
         bufsize=0,
         cwd="/",
         env=clean_environment(),
+        start_new_session=True,  # the group is there to be killed from the first moment
     )
     assert child.stdin is not None
     assert child.stdout is not None

@@ -78,8 +78,6 @@ class Plan:
 
 
 def _become(plan: Plan) -> None:
-    if os.getsid(0) != os.getpid():
-        os.setsid()
     if plan.netns:
         fd = os.open(plan.netns, os.O_RDONLY | os.O_CLOEXEC)
         kernel.setns(fd, kernel.CLONE_NEWNET)

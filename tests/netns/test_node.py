@@ -108,10 +108,11 @@ def test_there_is_no_way_to_the_machines_network(node: NodeLab) -> None:
 
 def test_an_endpoint_is_deleted_with_its_commands(node: NodeLab) -> None:
     node.endpoint("gone")
-    calls = node.node.Run(
-        iter([pb.RunInput(start=pb.RunStart(endpoint="gone", argv=["sleep", "600"]))]), timeout=60
-    )
+    argv = ["sh", "-c", "echo up; sleep 600"]
+    start = pb.RunInput(start=pb.RunStart(endpoint="gone", argv=argv))
+    calls = node.node.Run(iter([start]), timeout=60)
     pid = next(calls).pid
+    assert next(calls).stdout == b"up\n"
     node.node.DeleteEndpoint(pb.Endpoint(name="gone"), timeout=20)
     assert [one.exit for one in calls][-1] == -signal.SIGKILL
     assert start_time(pid) is None
