@@ -119,8 +119,8 @@ class Process:
         return dead
 
     def end(self, grace: float) -> None:
-        """SIGTERM, and SIGKILL after `grace` s; returns when it is dead."""
-        if self.stopped:
+        """SIGTERM, and SIGKILL after `grace` s (0: at once); returns when it is dead."""
+        if self.stopped or grace <= 0:
             self.send(signal.SIGKILL)
         self.send(signal.SIGTERM)
         if not self.wait(grace):

@@ -118,17 +118,16 @@ def test_an_endpoint_made_while_the_agent_is_dead_waits_for_it(node: NodeLab) ->
     made = node.endpoint("early")
     assert not made.link_up
 
-    def carrier() -> str:
-        # Of this thread's namespace: /sys shows that of who mounted it, /proc does not.
-        with open("/proc/net/dev") as _, open("/proc/net/route") as routes:
-            return routes.read()
+    def routes() -> str:
+        with open("/proc/thread-self/net/route") as file:
+            return file.read()
 
-    assert "eth0" in node.inside("ep-early", carrier)
-    assert "lxc" not in node.inside("node", carrier)
+    assert "eth0" in node.inside("ep-early", routes)
+    assert "lxc" not in node.inside("node", routes)
     node.fault("agent", "start")
     assert node.endpoints()["early"].link_up, "the agent was ready, and its endpoint still waits"
     assert node.endpoints()["early"].identity > 0
-    assert "lxc" in node.inside("node", carrier)
+    assert "lxc" in node.inside("node", routes)
     node.node.DeleteEndpoint(pb.Endpoint(name="early"), timeout=20)
 
 
