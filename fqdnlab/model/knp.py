@@ -18,9 +18,34 @@ from fqdnlab.model.policy import (
 from fqdnlab.model.policy_build import NAMESPACE, NAMESPACE_LABELS, in_namespace, requirements
 from fqdnlab.model.policy_checks import Faults, check_selector, walk, within
 from fqdnlab.model.policy_values import is_service_name, network, network_problem, whole_number
-from fqdnlab.model.yaml_nodes import Node
+from fqdnlab.model.yaml_nodes import Mapping, Node, Scalar, Sequence
 
-__all__ = ["check_kubernetes", "kubernetes_specs"]
+__all__ = ["check_kubernetes", "kubernetes_specs", "without_nulls"]
+
+_TEXT_MAPS = ("matchLabels", "labels", "annotations")
+
+
+def without_nulls(node: Node, key: str = "") -> Node:
+    """`node` as the API server reads null in its own kinds: a field that is not there.
+
+    Custom resources have a schema, which refuses null.  In a list null is an item without fields;
+    as a label's value it is the empty text.
+    """
+    if isinstance(node, Sequence):
+        items = (
+            Mapping(v.line, {}) if isinstance(v, Scalar) and v.value is None else without_nulls(v)
+            for v in node.values
+        )
+        return Sequence(node.line, tuple(items))
+    if not isinstance(node, Mapping):
+        return node
+    entries: dict[str, Node] = {}
+    for name, value in node.entries.items():
+        if not isinstance(value, Scalar) or value.value is not None:
+            entries[name] = without_nulls(value, name)
+        elif key in _TEXT_MAPS:
+            entries[name] = Scalar(value.line, "")
+    return Mapping(node.line, entries, node.key_lines)
 
 
 def check_kubernetes(root: Node, faults: Faults) -> None:

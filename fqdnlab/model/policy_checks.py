@@ -112,7 +112,7 @@ def check_selector(selector: Node, path: str, faults: Faults) -> None:
 
 def _check_rule(rule: Node, path: str, kind: str, host: bool, faults: Faults) -> None:
     way = "from" if kind.startswith("ingress") else "to"
-    _check_peers(rule, path, way, faults)
+    _check_peers(rule, path, kind, faults)
     icmps, ports = rule.get("icmps"), rule.get("toPorts")
     if icmps is not None and icmps.items() and ports is not None and ports.items():
         problem = "icmps stand in a rule without toPorts: a second rule is expected"
@@ -129,8 +129,11 @@ def _check_rule(rule: Node, path: str, kind: str, host: bool, faults: Faults) ->
             _check_layer7(item, place, way, host, faults)
 
 
-def _check_peers(rule: Node, path: str, way: str, faults: Faults) -> None:
-    kinds = [way + kind for kind in L3 if (node := rule.get(way + kind)) and node.items()]
+def _check_peers(rule: Node, path: str, direction: str, faults: Faults) -> None:
+    way = "from" if direction.startswith("ingress") else "to"
+    # Where a kind is no field of the rule, that is its fault.
+    known = L3 if direction == "egress" else L3[:-1]
+    kinds = [way + kind for kind in known if (node := rule.get(way + kind)) and node.items()]
     if len(kinds) > 1:
         problem = f"one of them is expected in a rule, not {' and '.join(kinds)}"
         faults.add(path, rule, problem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fqdnlab.errors import PolicyError
-from fqdnlab.model.knp import check_kubernetes, kubernetes_specs
+from fqdnlab.model.knp import check_kubernetes, kubernetes_specs, without_nulls
 from fqdnlab.model.knp_fields import KUBERNETES
 from fqdnlab.model.policy import Policy
 from fqdnlab.model.policy_build import cilium_specs
@@ -96,6 +96,7 @@ def _check(document: Document, file: str, default_namespace: str) -> CheckedDocu
     root = document.root
     kind = _kind(root, faults) if root is not None else ""
     if root is not None and kind:
+        root = without_nulls(root) if kind == _KNP else root
         (KUBERNETES if kind == _KNP else CILIUM).check(root, "", faults)
         if kind == _KNP:
             check_kubernetes(root, faults)

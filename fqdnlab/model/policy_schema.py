@@ -48,7 +48,9 @@ class Anything(Schema):
 
 
 def _expected(node: Node, path: str, faults: list[Fault], what: str) -> None:
-    faults.append((path, node.line, f"{what} is expected, not {node.kind}"))
+    empty = {"a mapping": " ({} is an empty one)", "a list": " ([] is an empty one)"}
+    hint = empty.get(what, "") if node.kind == "null" else ""
+    faults.append((path, node.line, f"{what} is expected, not {node.kind}{hint}"))
 
 
 @dataclass(frozen=True)

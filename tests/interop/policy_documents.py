@@ -95,7 +95,7 @@ class Maker:
                 [{"egress": True}, {"egress": False}, {}], [{"egress": "no"}, [], {"x": True}]
             )
         if self.random.randrange(8) == 0:
-            found["description"] = self.pick(["words"], [1])
+            found["description"] = self.pick(["words", ""], [1])
         if self.rare():
             found["unknown"] = 1
         return found
