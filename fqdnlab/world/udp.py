@@ -23,6 +23,7 @@ _IP_PKTINFO, _IP_FREEBIND = 8, 15
 _IPV6_RECVPKTINFO, _IPV6_PKTINFO, _IPV6_FREEBIND = 49, 50, 78
 _SO_RCVBUFFORCE = 33
 _BUFFER = 4 << 20  # octets: a burst of some ten thousand questions
+_LONGEST = 4096  # octets of a question; a longer one is read cut off
 _BATCH = 64  # questions before others in the loop have their turn
 _log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class UdpServer:
         receive, space, sock = self._main.recvmsg, self._space, self._main
         for _ in range(_BATCH):
             try:
-                data, ancillary, _, client = receive(65535, space)
+                data, ancillary, _, client = receive(_LONGEST, space)
             except BlockingIOError:
                 return
             except OSError as error:  # an ICMP error of an earlier answer

@@ -25,7 +25,8 @@ from fqdnlab.dns.dnslib_codec import (
     type_word,
 )
 from fqdnlab.errors import UsageError
-from fqdnlab.model.yaml_source import Mapping, Node, Scalar, read_documents
+from fqdnlab.model.yaml_nodes import Mapping, Node, Scalar
+from fqdnlab.model.yaml_source import read_documents
 from fqdnlab.world.store import DEFAULT_TTL
 from fqdnlab.world.wire import CNAME, name_wire
 
