@@ -29,6 +29,17 @@ def name(word: str) -> str:
     return f"{word}-{os.getpid()}"
 
 
+def nothing_left(before: Footprint) -> None:
+    """Fail, with a list, if anything is here that was not in `before`."""
+
+    def gone() -> bool:
+        left = Footprint.now().left_since(before)
+        assert left == []
+        return True
+
+    eventually(gone, 10, "nothing to be left behind")
+
+
 def start_service(log: Path, *arguments: str) -> Process:
     read, write = os.pipe()
     command = [sys.executable, "-P", "-m", "fqdnlab.machine", "--ready-fd", str(write), *arguments]
@@ -49,7 +60,7 @@ def test_nothing_of_the_machine_is_changed_and_nothing_is_left() -> None:
         assert host_state_difference(network, host_state()) == []
         assert len(Footprint.now().namespaces - things.namespaces) == 3
     assert host_state_difference(network, host_state()) == []
-    eventually(lambda: Footprint.now().left_since(things) == [], 10, "nothing to be left")
+    nothing_left(things)
 
 
 def test_a_lab_is_made_once_and_then_attached_to(client: MachineClient) -> None:
@@ -156,10 +167,10 @@ def test_clean_removes_what_a_kill_left_and_nothing_else(client: MachineClient) 
         killed.close()
         assert Footprint.now().namespaces > alive.namespaces
         assert client.clean() == [killed.name]
-        eventually(lambda: Footprint.now().left_since(alive) == [], 10, "nothing to be left of it")
+        nothing_left(alive)
         assert stays.status().sentence == "all processes run"
         assert client.clean() == []
-    eventually(lambda: Footprint.now().left_since(things) == [], 10, "nothing to be left")
+    nothing_left(things)
 
 
 def test_clean_ends_processes_that_outlived_their_node_service(client: MachineClient) -> None:
@@ -175,9 +186,9 @@ def test_clean_ends_processes_that_outlived_their_node_service(client: MachineCl
 def test_a_lab_that_cannot_come_up_leaves_nothing(client: MachineClient) -> None:
     things = Footprint.now()
     with pytest.raises(UnavailableError, match="the agent ended while it started"):
-        client.up(name("never"), {"events_bytes": 3})  # the kernel wants a power of two
+        client.up(name("never"), {"max_policy": 0})  # no such map
     assert client.list() == []
-    eventually(lambda: Footprint.now().left_since(things) == [], 10, "nothing to be left")
+    nothing_left(things)
 
 
 def test_labs_outlive_the_machine_service(tmp_path: Path) -> None:
@@ -212,11 +223,15 @@ def test_there_is_one_machine_service(client: MachineClient, tmp_path: Path) -> 
 def test_the_labs_of_a_service_that_was_told_to_take_them_along_end_with_it(tmp_path: Path) -> None:
     things = Footprint.now()
     service = start_service(tmp_path / "service.log", "--take-labs-down")
-    assert MachineClient().up(name("along"))
-    service.send(signal.SIGTERM)
-    assert service.wait(30)
-    assert service.status == 0
-    eventually(lambda: Footprint.now().left_since(things) == [], 10, "nothing to be left")
+    try:
+        assert MachineClient().up(name("along"))
+        service.send(signal.SIGTERM)
+        assert service.wait(30)
+        assert service.status == 0
+    finally:
+        service.end(30)
+        del service  # it holds a pidfd
+    nothing_left(things)
 
 
 def test_without_a_service_and_root_the_line_to_type_is_told() -> None:
