@@ -1,0 +1,219 @@
+"""Ways 2.7 to 2.10: an answer is released when the kernel holds its addresses, or at the deadline.
+
+The order is Cilium's: addresses are recorded, identities and maps updated, then the answer goes.
+A mapping that is leased (the agent has promised to keep it open for the TTL that this client is
+given) costs no call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.counts import Counts
+from fqdnlab.dns.proxy.journal import Kept
+from fqdnlab.dns.proxy.transaction import Transaction
+from fqdnlab.dns.proxy.wire import SERVFAIL, MalformedError, error_reply, name_text, read_answer
+from fqdnlab.model.dnsrecord import Early, Outcome
+from fqdnlab.model.settings import LabSettings
+
+__all__ = ["Agent", "Answers", "Held"]
+
+_MOST_LEASES = 200_000
+Record = Callable[[Transaction, int, bytes], None]
+
+
+class Held:
+    """A mapping on its way to the agent, and the transactions that wait for it."""
+
+    __slots__ = ("endpoint", "kept", "key", "mapping", "waiting")
+
+    def __init__(self, mapping: Kept, key: tuple[int, bytes], kept: bool = False) -> None:
+        self.mapping = mapping
+        self.key = key
+        self.kept = kept
+        self.waiting: list[Transaction] = []
+
+
+class Agent(Protocol):
+    """What answers need of the agent (`agent_link`)."""
+
+    connected: bool
+
+    def hand_over(self, held: Held) -> None:
+        """Send it; `Answers.acknowledged` is called when the kernel holds it."""
+
+    def keep(self, mapping: Kept) -> None:
+        """No agent is there: for later."""
+
+
+class Answers:
+    """All answers between upstream and client.
+
+    Parameters
+    ----------
+    loop : event loop
+    settings : LabSettings
+    record : callable
+        Told of each transaction's end.
+    counts : Counts
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: LabSettings,
+        record: Record,
+        counts: Counts,
+    ) -> None:
+        self._loop = loop
+        self._hold = settings.hold
+        self._scale = settings.time_scale
+        self._lock = settings.name_lock
+        self._record = record
+        self._counts = counts
+        self._leases: dict[tuple[int, bytes], dict[bytes, int]] = {}
+        self._on_way: dict[tuple[int, bytes], Held] = {}
+        self._by_name: dict[bytes, Held] = {}
+        self._deadlines: deque[tuple[float, Transaction]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.agent: Agent | None = None
+
+    # ------------------------------------------------------------ from upstream
+
+    def answered(self, t: Transaction, data: bytes) -> None:
+        """An answer that is believed: learn from it if there is something, then release it."""
+        t.answer = data
+        if not data[3] & 15 and (data[6] or data[7]):
+            try:
+                addresses, ttl = read_answer(data, t.end)
+            except MalformedError:
+                self._counts.malformed += 1
+                self.failed(t)
+                return
+            if addresses:
+                self._learn(t, addresses, ttl)
+                return
+        self.release(t)
+
+    def failed(self, t: Transaction, silent: bool = False) -> None:
+        """No answer, or none that can be passed on."""
+        if t.done:
+            return
+        t.done = True
+        self._counts.failed += 1
+        if not silent:
+            t.send(error_reply(t.query, SERVFAIL, t.end))
+        self._record(t, Outcome.FAILED, t.query)
+
+    def release(self, t: Transaction) -> None:
+        """Way 2.10."""
+        if t.done:
+            return
+        t.done = True
+        t.send(t.query[:2] + t.answer[2:])
+        self._record(t, Outcome.ANSWERED, t.answer)
+        self._counts.answered(t)
+
+    # ------------------------------------------------------------ mappings
+
+    def _learn(self, t: Transaction, addresses: tuple[bytes, ...], ttl: int) -> None:
+        key = (t.endpoint, t.name)
+        if self._leased(key, addresses, ttl):
+            busy = self._by_name.get(t.name) if self._by_name and self._lock else None
+            if busy is None:
+                self.release(t)
+            else:  # per-name lock: not before the answer that came first
+                self._wait(busy, t)
+            return
+        agent = self.agent
+        held = self._on_way.get(key)
+        mapping = Kept(t.endpoint, name_text(t.name), addresses, ttl)
+        if agent is None or not agent.connected:
+            if agent is not None:
+                agent.keep(mapping)
+            t.early = Early.AGENT_DEAD
+            self.release(t)
+            return
+        if held is None or held.mapping != mapping:
+            held = self._on_way[key] = self._by_name[t.name] = Held(mapping, key)
+            agent.hand_over(held)
+        if self._hold:
+            self._wait(held, t)
+        else:
+            t.early = Early.HOLD_OFF
+            self.release(t)
+
+    def _leased(self, key: tuple[int, bytes], addresses: tuple[bytes, ...], ttl: int) -> bool:
+        lease = self._leases.get(key)
+        if lease is None:
+            return False
+        until = boottime() + int(ttl * 1e9 / self._scale)
+        return all(lease.get(address, 0) >= until for address in addresses)
+
+    def _wait(self, held: Held, t: Transaction) -> None:
+        held.waiting.append(t)
+        self._deadlines.append((self._loop.time() + self._hold, t))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._hold, self._expire)
+
+    def _expire(self) -> None:
+        """Release what was held to its deadline."""
+        now = self._loop.time() + 0.0005
+        self._timer = None
+        while self._deadlines:
+            when, t = self._deadlines[0]
+            if not t.done and when > now:
+                self._timer = self._loop.call_at(when, self._expire)
+                return
+            self._deadlines.popleft()
+            if not t.done:
+                t.early = Early.HOLD_DEADLINE
+                self._counts.update_timeouts += 1
+                self.release(t)
+
+    def acknowledged(self, held: Held, valid_until: int) -> None:
+        """Way 2.9: the kernel holds it (0: the agent would not have it)."""
+        self._settle(held)
+        if valid_until:
+            if len(self._leases) >= _MOST_LEASES:
+                self._leases.clear()
+            lease = self._leases.setdefault(held.key, {})
+            if len(lease) > 4096:
+                lease.clear()
+            for address in held.mapping.addresses:
+                lease[address] = valid_until
+        else:
+            self._counts.refused_mappings += 1
+        for t in held.waiting:
+            self.release(t)
+        held.waiting.clear()
+
+    def agent_gone(self, held: Held) -> None:
+        """It will not be acknowledged: release, and keep the mapping."""
+        self._settle(held)
+        if self.agent is not None:
+            self.agent.keep(held.mapping)
+        for t in held.waiting:
+            if not t.done:
+                t.early = Early.AGENT_DEAD
+                self.release(t)
+        held.waiting.clear()
+
+    def _settle(self, held: Held) -> None:
+        if self._on_way.get(held.key) is held:
+            del self._on_way[held.key]
+        if self._by_name.get(held.key[1]) is held:
+            del self._by_name[held.key[1]]
+
+    def forget_leases(self) -> None:
+        """Promises of the past hold no more."""
+        self._leases.clear()
+
+    @property
+    def holding(self) -> bool:
+        """Whether some answer is still held."""
+        return any(not t.done for _, t in self._deadlines)

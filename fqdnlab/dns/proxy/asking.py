@@ -1,0 +1,140 @@
+"""What is done with each question: policy, limits, time-outs; the middle of way 2."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from fqdnlab.dns.proxy.answers import Answers, Record
+from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.counts import Counts
+from fqdnlab.dns.proxy.table import PolicyTable
+from fqdnlab.dns.proxy.transaction import Transaction
+from fqdnlab.dns.proxy.upstream import UdpUpstreams
+from fqdnlab.dns.proxy.wire import NXDOMAIN, REFUSED, error_reply
+from fqdnlab.model.dnsrecord import Outcome
+from fqdnlab.model.settings import LabSettings
+from fqdnlab.pb import fqdndata_pb2 as pb
+
+__all__ = ["Asking"]
+
+UDP, TCP = 17, 6
+
+
+class Asking:
+    """Judges questions and sees them through.
+
+    Parameters
+    ----------
+    loop : event loop
+    settings : LabSettings
+    answers : Answers
+    record : callable
+    counts : Counts
+    own : frozenset of bytes
+        The proxy's own addresses: nobody may ask them.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: LabSettings,
+        answers: Answers,
+        record: Record,
+        counts: Counts,
+        own: frozenset[bytes],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._answers = answers
+        self._record = record
+        self._counts = counts
+        self._own = own
+        self._reject = REFUSED if settings.reject_code == "refused" else NXDOMAIN
+        self._limit = settings.concurrency_limit
+        self._timeout_ns = int(settings.upstream_timeout * 1e9)
+        self.table = PolicyTable(pb.PolicyState())
+        self.upstreams = UdpUpstreams(loop, self._udp_answered, settings.transparent)
+        self._asked: deque[Transaction] = deque()
+        self._queue: deque[tuple[float, Transaction]] = deque()
+        self._in_flight = 0
+
+    # ------------------------------------------------------------ questions
+
+    def allowed(self, t: Transaction) -> bool:
+        """Way 2.4: judge; a denied question is answered here and now."""
+        self._counts.received += 1
+        verdict = self.table.decide(t.client, t.server, t.port << 8 | t.transport, t.name)
+        t.endpoint, t.rule = verdict.endpoint, verdict.rule
+        if verdict.allowed and t.server not in self._own:
+            self._counts.forwarded += 1
+            return True
+        self._counts.denied += 1
+        t.done = True
+        t.send(error_reply(t.query, self._reject, t.end))
+        self._record(t, Outcome.DENIED, t.query)
+        return False
+
+    def ask_udp(self, t: Transaction) -> None:
+        """Way 2.5, or wait for room, or be shed."""
+        if self._limit and self._in_flight >= self._limit:
+            self._no_room(t)
+            return
+        self._in_flight += 1
+        self._asked.append(t)
+        try:
+            self.upstreams.ask(t)
+        except OSError:
+            self._in_flight -= 1
+            self._answers.failed(t)
+
+    def _udp_answered(self, t: Transaction, data: bytes) -> None:
+        self._in_flight -= 1
+        self._answers.answered(t, data)
+        if self._queue:
+            self._next()
+
+    # ------------------------------------------------------------ limits
+
+    def _no_room(self, t: Transaction) -> None:
+        grace = self._settings.concurrency_grace
+        if not grace:
+            self._shed(t)
+            return
+        self._queue.append((self._loop.time() + grace, t))
+        self._loop.call_later(grace, self._shed_late)
+
+    def _shed(self, t: Transaction) -> None:
+        self._counts.shed += 1
+        self._answers.failed(t)
+
+    def _shed_late(self) -> None:
+        now = self._loop.time() + 0.0005
+        while self._queue and self._queue[0][0] <= now:
+            self._shed(self._queue.popleft()[1])
+
+    def _next(self) -> None:
+        while self._queue and self._in_flight < self._limit:
+            self.ask_udp(self._queue.popleft()[1])
+
+    # ------------------------------------------------------------ time-outs
+
+    def sweep(self) -> None:
+        """Give up on questions whose time is over; called a few times a second."""
+        last = boottime() - self._timeout_ns
+        asked = self._asked
+        while asked and (asked[0].start <= last or not asked[0].asked):
+            t = asked.popleft()
+            if t.asked:
+                t.asked = False
+                self._in_flight -= 1
+                self.upstreams.forget(t)
+                self._answers.failed(t, self._settings.upstream_timeout_answer == "silent")
+        self.upstreams.close_idle()
+        if self._queue:
+            self._next()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question still waits for its answer, or an answer for the kernel."""
+        return self._in_flight > 0 or bool(self._queue) or self._answers.holding

@@ -1,0 +1,111 @@
+"""Way 2.11: a record of each transaction to the observer, batched, never waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.transaction import Transaction
+from fqdnlab.model.dnsrecord import FRAME, HEADER
+
+__all__ = ["Records"]
+
+_MAPPED = bytes(10) + b"\xff\xff"
+_MOST = 32_000  # octets a datagram
+_DELAY = 0.01
+
+
+class Records:
+    """Records on their way to the observer.
+
+    Parameters
+    ----------
+    loop : event loop
+    path : Path
+        The observer's datagram socket.
+    generation : int
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, path: Path, generation: int) -> None:
+        self._loop = loop
+        self._path = str(path)
+        self._generation = generation
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._unreported = 0
+        self.lost = 0
+        self._socket = socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        self._connected = False
+
+    def add(self, t: Transaction, outcome: int, message: bytes) -> None:
+        """Note what became of a transaction."""
+        message = message[: 65535 - HEADER.size]
+        now = boottime()
+        client, server = t.client, t.server
+        frame = FRAME.pack(
+            HEADER.size + len(message),
+            now,
+            now - t.start,
+            _MAPPED + client if len(client) == 4 else client,
+            _MAPPED + server if len(server) == 4 else server,
+            t.endpoint,
+            self._generation,
+            t.rule,
+            self._unreported,
+            t.client_port,
+            t.port,
+            t.transport,
+            outcome,
+            t.early,
+            0,
+        )
+        self._unreported = 0
+        size = len(frame) + len(message)
+        if self._size + size > _MOST:
+            self.flush()
+        self._parts += (frame, message)
+        self._size += size
+        self._count += 1
+        if self._timer is None:
+            self._timer = self._loop.call_later(_DELAY, self.flush)
+
+    def flush(self) -> None:
+        """Send what there is; what finds no room is counted."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._parts:
+            return
+        datagram = b"".join(self._parts)
+        if not self._send(datagram):
+            self.lost += self._count
+            self._unreported += self._count
+        self._parts.clear()
+        self._size = self._count = 0
+
+    def _send(self, datagram: bytes) -> bool:
+        for _ in range(2):  # a new observer has a new socket at the same path
+            try:
+                if not self._connected:
+                    self._socket.connect(self._path)
+                    self._connected = True
+                self._socket.send(datagram)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._connected = False
+                continue
+            return True
+        return False
+
+    def close(self) -> None:
+        """Send the rest and close."""
+        self.flush()
+        self._socket.close()

@@ -1,0 +1,126 @@
+"""Sockets as the proxy needs them: transparent, marked, with the asked address told.
+
+IP_TRANSPARENT (ip(7)) lets a socket answer from, and ask from, addresses that are not this host's;
+SO_MARK tells the enforcer that a packet to an endpoint is the proxy's own answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+from contextlib import suppress
+
+from fqdnlab.datapath.abi import MARK_FROM_PROXY
+
+__all__ = [
+    "ANCILLARY",
+    "asked_address",
+    "listener",
+    "own_addresses",
+    "reply_ancillary",
+    "upstream_socket",
+]
+
+_IP_TRANSPARENT, _IP_PKTINFO = 19, 8
+_IPV6_TRANSPARENT, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 75, 49, 50
+_SO_MARK = 36
+_SO_RCVBUFFORCE = 33
+_RECEIVE_BUFFER = 4 << 20
+_PKTINFO4 = struct.Struct("=I4s4s")
+_PKTINFO6 = struct.Struct("=16sI")
+#: Room for one PKTINFO.
+ANCILLARY = socket.CMSG_SPACE(_PKTINFO6.size)
+_TRIES = 64
+
+
+def own_addresses(generation: int) -> tuple[str, str]:
+    """The private addresses of a generation: distinct, so that two can serve at a time."""
+    number = 1 + generation % 250
+    return f"127.0.53.{number}", f"fd00:53::{number:x}"
+
+
+def _transparent(family: int, kind: int) -> socket.socket:
+    made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if family == socket.AF_INET:
+        made.setsockopt(socket.SOL_IP, _IP_TRANSPARENT, 1)
+    else:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setsockopt(socket.IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
+    return made
+
+
+def listener(address: str, port: int, kind: int) -> socket.socket:
+    """A socket to which the enforcer steers questions for `port`.
+
+    Parameters
+    ----------
+    address : str
+        One of `own_addresses`.
+    port : int
+    kind : int
+        ``socket.SOCK_DGRAM`` or ``socket.SOCK_STREAM``.
+
+    Raises
+    ------
+    OSError
+        Without CAP_NET_RAW, or where the address is not the node's.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = _transparent(family, kind)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK_FROM_PROXY)
+    if kind == socket.SOCK_DGRAM:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        with suppress(OSError):  # past the limit of net.core.rmem_max; CAP_NET_ADMIN only
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        if family == socket.AF_INET:
+            made.setsockopt(socket.SOL_IP, _IP_PKTINFO, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+    made.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        made.listen(512)
+    return made
+
+
+def asked_address(ancillary: list[tuple[int, int, bytes]]) -> bytes:
+    """The address that a datagram was sent to, 4 or 16 octets; empty if it is not told."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_IP and kind == _IP_PKTINFO:
+            return data[8:12]
+        if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+            return data[:16]
+    return b""
+
+
+def reply_ancillary(server: bytes) -> list[tuple[int, int, bytes]]:
+    """Ancillary data that sends a datagram from the asked address."""
+    if len(server) == 4:
+        return [(socket.SOL_IP, _IP_PKTINFO, _PKTINFO4.pack(0, server, bytes(4)))]
+    return [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, _PKTINFO6.pack(server, 0))]
+
+
+def upstream_socket(source: bytes, kind: int, transparent: bool) -> socket.socket:
+    """A socket that asks from `source` (the endpoint's address) and a port nobody can guess.
+
+    Parameters
+    ----------
+    source : bytes
+        4 or 16 octets.
+    kind : int
+    transparent : bool
+        False: from the node's own address.
+    """
+    family = socket.AF_INET if len(source) == 4 else socket.AF_INET6
+    made = _transparent(family, kind)
+    address = socket.inet_ntop(family, source) if transparent else ""
+    for _ in range(_TRIES):
+        port = 1024 + secrets.randbelow(64512)
+        try:
+            made.bind((address, port))
+        except OSError:
+            continue
+        return made
+    made.close()
+    raise OSError(f"no free port of {_TRIES} tried at {address or 'the node'}")
