@@ -15,7 +15,6 @@ import fqdnlab
 from fqdnlab.errors import (
     ConflictError,
     FqdnlabError,
-    LateError,
     SetupError,
     StateError,
     UnavailableError,
@@ -34,10 +33,11 @@ __all__ = ["NodeService", "status_code"]
 
 T = TypeVar("T")
 
+#: Not UNAVAILABLE or DEADLINE_EXCEEDED for our own: those say that the node service itself is dead
+#: or late, and a client may call again.
 _CODES: tuple[tuple[type[FqdnlabError], grpc.StatusCode], ...] = (
     (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
-    (LateError, grpc.StatusCode.DEADLINE_EXCEEDED),
-    (UnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (UnavailableError, grpc.StatusCode.ABORTED),
     (ConflictError, grpc.StatusCode.ALREADY_EXISTS),
     (SetupError, grpc.StatusCode.FAILED_PRECONDITION),
     (StateError, grpc.StatusCode.DATA_LOSS),
@@ -45,7 +45,10 @@ _CODES: tuple[tuple[type[FqdnlabError], grpc.StatusCode], ...] = (
 
 
 def status_code(error: FqdnlabError) -> grpc.StatusCode:
-    """The gRPC code for `error`; its remedy travels as trailing metadata ``remedy``."""
+    """The gRPC code for `error`.
+
+    Its class travels as trailing metadata ``error``, its remedy as ``remedy-bin`` (UTF-8).
+    """
     return next((c for kind, c in _CODES if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
 
 

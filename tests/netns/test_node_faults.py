@@ -150,7 +150,7 @@ def test_a_process_that_does_not_get_ready_is_told_with_its_last_words(node: Nod
     try:
         with pytest.raises(grpc.RpcError) as failure:
             node.fault("agent", "start")
-        assert failure.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert failure.value.code() == grpc.StatusCode.ABORTED
         assert "the agent ended while it started (exit" in failure.value.details()
         assert "agent" in failure.value.details()
         assert node.process("agent").state == "dead"
