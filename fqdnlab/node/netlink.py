@@ -157,7 +157,7 @@ def set_up_node(world: str) -> None:
                 table=_PROXY_TABLE,
                 priority=100,
                 fwmark=_PROXY_MARK,
-                fwmask=_PROXY_MARK,
+                fwmask=0xFFFFFFFF,  # the proxy's own mark, 0x300, has that bit too
             )
 
 
