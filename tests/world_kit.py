@@ -16,8 +16,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from dnslib import DNSRecord
+
 from fqdnlab.world.client import World
 
+RESOLVER = "10.96.0.10"
+API = "198.51.100.7"
+API6 = "2001:db8::7"
+OTHER = "192.0.2.53"
 _SECONDS = 20
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,6 +37,7 @@ class WorldKit:
         self.directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
         self.path = self.directory / "client" / "world.sock"
         self.state = self.directory / "state"
+        self.metrics = self.directory / "metrics.sock"
         self.path.parent.mkdir(mode=0o700)
         self.process: subprocess.Popen[bytes] | None = None
         _ip("netns", "add", name)
@@ -47,6 +54,7 @@ class WorldKit:
         read, write = os.pipe()
         try:
             command = ["-m", "fqdnlab.world", "--socket", self.path, "--state", self.state]
+            command += ["--metrics", self.metrics]
             self.process = subprocess.Popen(
                 [*self.inside, sys.executable, *map(str, command), "--ready-fd", str(write)],
                 pass_fds=(write,),
@@ -133,3 +141,39 @@ def world_kit() -> Iterator[WorldKit]:
         yield kit
     finally:
         kit.close()
+
+
+def emptied(kit: WorldKit) -> WorldKit:
+    """The same world, as if it were new."""
+    kit.world.clear()
+    kit.world.clear_faults()
+    kit.world.counts(reset=True)
+    return kit
+
+
+def short(kit: WorldKit, *words: str) -> list[str]:
+    return kit.dig(f"@{RESOLVER}", "+short", *words).split()
+
+
+def status(text: str) -> str:
+    return text.split("status: ")[1].split(",")[0]
+
+
+def question(name: str, kind: str = "A", number: int = 4711) -> bytes:
+    record = DNSRecord.question(name, kind)
+    record.header.id = number
+    return bytes(record.pack())
+
+
+def exchange(kit: WorldKit, data: bytes, server: str = RESOLVER) -> list[tuple[bytes, str, int]]:
+    """Send a datagram; what comes until a second question, which is answered well, is answered."""
+    last = question("end.example", number=1)
+    with kit.socket_inside(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(data, (server, 53))
+        sock.sendto(last, ("192.0.2.99", 53))
+        got = []
+        while True:
+            answer, source = sock.recvfrom(65535)
+            if source[0] == "192.0.2.99":
+                return got
+            got.append((answer, source[0], source[1]))

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from concurrent import futures
@@ -19,7 +20,9 @@ from pathlib import Path
 import grpc
 
 from fqdnlab.errors import FqdnlabError, SetupError
+from fqdnlab.metrics import Family, exposition, serve_metrics
 from fqdnlab.pb import world_pb2_grpc
+from fqdnlab.world.behaviour import TRANSPORTS
 from fqdnlab.world.server import Servers
 from fqdnlab.world.service import WorldService
 
@@ -31,7 +34,7 @@ _MESSAGE = 64 << 20  # octets: a list of all questions kept
 _log = logging.getLogger("fqdnlab.world")
 
 
-async def run(socket_path: Path, state: Path, ready_fd: int) -> None:
+async def run(socket_path: Path, state: Path, ready_fd: int, metrics: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises
@@ -45,18 +48,43 @@ async def run(socket_path: Path, state: Path, ready_fd: int) -> None:
         loop.add_signal_handler(number, stop.set)
     servers = Servers(state)
     control = None
+    stack = contextlib.ExitStack()
     try:
         control = _control(WorldService(loop, servers), socket_path)
+        if metrics is not None:
+            stack.enter_context(serve_metrics(metrics, lambda: exposition(_families(servers))))
         if ready_fd >= 0:
             os.write(ready_fd, b"ready\n")
             os.close(ready_fd)
         _log.info("serves on every address of its namespace; control at %s", socket_path)
         await stop.wait()
     finally:
+        stack.close()
         servers.close()
         if control is not None:
             ended = control.stop(_GRACE)
             await loop.run_in_executor(None, ended.wait, 2 * _GRACE)
+
+
+def _families(servers: Servers) -> list[Family]:
+    """Single numbers only, so that they can be read in another thread."""
+    log = servers.log
+    questions = [({"transport": one}, log.transports[one]) for one in TRANSPORTS]
+    return [
+        Family("fqdnlab_world_questions_total", "counter", "DNS questions", questions),
+        Family(
+            "fqdnlab_world_malformed_total",
+            "counter",
+            "Messages to DNS servers that are no question",
+            [({}, log.malformed_ever)],
+        ),
+        Family(
+            "fqdnlab_world_web_requests_total",
+            "counter",
+            "Requests to web servers",
+            [({}, log.web_requests_ever)],
+        ),
+    ]
 
 
 def _control(service: WorldService, path: Path) -> grpc.Server:
@@ -93,13 +121,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--socket", required=True, type=Path)
     parser.add_argument("--state", required=True, type=Path)
     parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--metrics", type=Path, help="serve Prometheus metrics on this socket")
     given = parser.parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.set_threshold(50_000, 20, 50)  # answers make no cycles
     try:
-        asyncio.run(run(given.socket, given.state, given.ready_fd))
+        asyncio.run(run(given.socket, given.state, given.ready_fd, given.metrics))
     except (FqdnlabError, OSError) as error:
         _log.error("%s", error)
         return 1

@@ -114,7 +114,7 @@ class WebServer:
             response = await self._respond(request, bytes(body), peer, state)
         except _RefusedError as error:
             response = _Response(error.status, "text/plain", _one(f"{error}\n".encode()), None)
-        if request.method == b"HEAD":
+        if request.method == b"HEAD" or response.status in (204, 304):
             response.body = _octets(0)
         await _send(connection, writer, response)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE

@@ -11,6 +11,8 @@ __all__ = ["Entry", "QueryLog"]
 
 KEPT = 50_000  # questions
 CLIENTS = 1_000  # source addresses
+COUNTED = 100_000  # servers × names × types × transports; the rest is counted under `OTHERS`
+OTHERS = b"\0\0\0\0\1"  # the root, type 0
 
 
 class Entry(NamedTuple):
@@ -35,9 +37,12 @@ class QueryLog:
         self._clients: OrderedDict[str, None] = OrderedDict()
         #: (server, name, type and class in lower-case wire form, transport) → questions
         self.counts: Counter[tuple[bytes, bytes, str]] = Counter()
+        #: questions by transport; never reset
+        self.transports: Counter[str] = Counter()
         self.newest = 0
-        self.malformed = 0
-        self.web_requests = 0
+        self.malformed_ever = 0
+        self.web_requests_ever = 0
+        self._before_reset = (0, 0)
 
     def add(
         self,
@@ -64,7 +69,11 @@ class QueryLog:
                 transport,
             )
         )
-        self.counts[server, key, transport] += 1
+        self.transports[transport] += 1
+        place = server, key, transport
+        if len(self.counts) >= COUNTED and place not in self.counts:
+            place = server, OTHERS, transport
+        self.counts[place] += 1
         self._clients[client[0]] = None
         self._clients.move_to_end(client[0])
         if len(self._clients) > CLIENTS:
@@ -74,6 +83,16 @@ class QueryLog:
     def dropped(self) -> int:
         """Questions that the ring holds no more."""
         return self._ring[0].number - 1 if self._ring else 0
+
+    @property
+    def malformed(self) -> int:
+        """Messages that were no question, since the reset."""
+        return self.malformed_ever - self._before_reset[0]
+
+    @property
+    def web_requests(self) -> int:
+        """Requests to web servers, since the reset."""
+        return self.web_requests_ever - self._before_reset[1]
 
     def since(self, number: int) -> Iterator[Entry]:
         """Those after `number`, oldest first."""
@@ -89,4 +108,4 @@ class QueryLog:
         """Counts begin anew; the questions kept stay, with their numbers."""
         self.counts.clear()
         self._clients.clear()
-        self.malformed = self.web_requests = 0
+        self._before_reset = self.malformed_ever, self.web_requests_ever

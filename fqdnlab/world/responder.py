@@ -72,7 +72,7 @@ class Responder:
         try:
             question = parse_question(data)
         except MalformedError as error:
-            self._log.malformed += 1
+            self._log.malformed_ever += 1
             return [Reply(header_only(data, _FORMERR))] if error.answerable else []
         self._log.add(
             client, server, question.name, question.key, question.type, question.id, transport
@@ -124,9 +124,11 @@ class Responder:
         ]
         if transport != "udp":  # a stream has one port, one address
             replies = [reply for reply in replies if not reply.port and not reply.source]
-        if not how.instead:
-            replies.append(Reply(self._true_one(question, how, server, transport, limit)))
-        return [reply._replace(delay=how.delay) for reply in replies]
+        if how.instead:
+            return [reply._replace(delay=how.delay) for reply in replies]
+        # Forgers are quick: the delay is the true answer's.
+        true = self._true_one(question, how, server, transport, limit)
+        return [*replies, Reply(true, delay=how.delay)]
 
     def _true_one(
         self, question: Question, how: Behaviour, server: bytes, transport: str, limit: int

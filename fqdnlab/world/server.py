@@ -151,13 +151,15 @@ class Servers:
             listener.silence(silent)
 
     def _count_web(self) -> None:
-        self.log.web_requests += 1
+        self.log.web_requests_ever += 1
 
     # ------------------------------------------------------------ DNS by other ways
 
     async def _doh(self, data: bytes, address: str, client: tuple[str, int]) -> bytes | None:
-        answers = await answer_over_stream(self.responder, ask, data, address, client, "https")
-        return answers[-1] if answers else None
+        answer = None  # HTTP takes one: the last, which is the true one
+        async for one in answer_over_stream(self.responder, ask, data, address, client, "https"):
+            answer = one
+        return answer
 
     def _forward_udp(self, deferred: Deferred, data: bytes, asked: Asked, udp: UdpServer) -> None:
         async def pass_on() -> None:

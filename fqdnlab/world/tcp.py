@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import struct
+from collections.abc import AsyncIterator
 
 from fqdnlab.world.listen import Peer
 from fqdnlab.world.responder import Deferred, Forward, Responder
@@ -22,15 +23,19 @@ async def answer_over_stream(
     server: str,
     client: tuple[str, int],
     transport: str,
-) -> list[bytes]:
-    """The answers to one message, in their order, after their delay."""
+) -> AsyncIterator[bytes]:
+    """The answers to one message, in their order, each after its delay."""
     replies = responder.respond(data, ipaddress.ip_address(server).packed, client, transport)
     if isinstance(replies, tuple):
         answer = await forwarded(forward, replies, data, True)
-        return [answer] if answer is not None else []
-    if replies and replies[0].delay:
-        await asyncio.sleep(replies[0].delay)
-    return [reply.data for reply in replies]
+        if answer is not None:
+            yield answer
+        return
+    waited = 0.0
+    for reply in replies:
+        await asyncio.sleep(max(0.0, reply.delay - waited))
+        waited = max(waited, reply.delay)
+        yield reply.data
 
 
 async def forwarded(
@@ -77,7 +82,7 @@ class StreamServer:
     async def _answer(self, data: bytes, writer: asyncio.StreamWriter, peer: Peer) -> None:
         server, client, tls = peer
         transport = "tls" if tls else "tcp"
-        for answer in await answer_over_stream(
+        async for answer in answer_over_stream(
             self._responder, self._forward, data, server[0], client, transport
         ):
             if len(answer) < 1 << 16 and not writer.is_closing():

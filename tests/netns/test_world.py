@@ -1,16 +1,12 @@
-"""The world's process as real clients see it: dig, curl, Knot, sockets, in its namespace."""
+"""The world as dig and its client see it, in its namespace: names, changes, counts, its life."""
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import os
 import signal
 import socket
-import ssl
 import stat
-import struct
 import subprocess
 import sys
 import time
@@ -18,17 +14,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dnslib import DNSError, DNSRecord
+from dnslib import DNSRecord
 
 from fqdnlab.errors import LateError, UnavailableError, UsageError
-from fqdnlab.testing import eventually
 from fqdnlab.world.client import World
-from tests.world_kit import WorldKit, world_kit
-
-RESOLVER = "10.96.0.10"
-API = "198.51.100.7"
-API6 = "2001:db8::7"
-OTHER = "192.0.2.53"
+from tests.world_kit import (
+    API,
+    API6,
+    OTHER,
+    RESOLVER,
+    WorldKit,
+    emptied,
+    exchange,
+    question,
+    short,
+    status,
+    world_kit,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,46 +41,7 @@ def running() -> Iterator[WorldKit]:
 
 @pytest.fixture
 def kit(running: WorldKit) -> WorldKit:
-    """The one world, empty again."""
-    running.world.clear()
-    running.world.clear_faults()
-    running.world.counts(reset=True)
-    return running
-
-
-@pytest.fixture
-def ca(kit: WorldKit, tmp_path: Path) -> str:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(kit.world.ca_pem())
-    return str(path)
-
-
-def short(kit: WorldKit, *words: str) -> list[str]:
-    return kit.dig(f"@{RESOLVER}", "+short", *words).split()
-
-
-def status(text: str) -> str:
-    return text.split("status: ")[1].split(",")[0]
-
-
-def question(name: str, kind: str = "A", number: int = 4711) -> bytes:
-    record = DNSRecord.question(name, kind)
-    record.header.id = number
-    return bytes(record.pack())
-
-
-def exchange(kit: WorldKit, data: bytes, server: str = RESOLVER) -> list[tuple[bytes, str, int]]:
-    """Send a datagram; what comes until a second question, which is answered well, is answered."""
-    last = question("end.example", number=1)
-    with kit.socket_inside(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.sendto(data, (server, 53))
-        sock.sendto(last, ("192.0.2.99", 53))
-        got = []
-        while True:
-            answer, source = sock.recvfrom(65535)
-            if source[0] == "192.0.2.99":
-                return got
-            got.append((answer, source[0], source[1]))
+    return emptied(running)
 
 
 # --- The thin whole ---------------------------------------------------------------------------
@@ -335,298 +298,6 @@ def test_a_thousand_questions_a_second_are_nothing(kit: WorldKit, tmp_path: Path
     assert kit.world.totals()["queries"] == sent
 
 
-# --- The web ----------------------------------------------------------------------------------
-
-
-def test_https_is_trusted_with_the_lab_s_ca_only(kit: WorldKit, ca: str) -> None:
-    name = "api.example.com"
-    to = f"{name}:443:{API}"
-    assert API in kit.run("curl", "-sS", "--cacert", ca, "--resolve", to, f"https://{name}/")
-    assert API in kit.run("curl", "-sS", "--cacert", ca, f"https://{API}/")  # by its address
-    assert API6 in kit.run("curl", "-sS", "--cacert", ca, f"https://[{API6}]/")
-    told = json.loads(kit.run("curl", "-sS", "--cacert", ca, f"https://{API}/json"))
-    assert told["scheme"] == "https"
-    with pytest.raises(AssertionError, match=": 60\n"):  # curl: the certificate is not trusted
-        kit.run("curl", "-sS", "--resolve", to, f"https://{name}/")
-
-
-def test_a_stream_sends_a_chunk_each_interval_and_ends(kit: WorldKit) -> None:
-    start = time.monotonic()
-    text = kit.run("curl", "-sS", "-N", f"http://{API}/stream?seconds=1&interval=0.2")
-    assert text.split() == ["1", "2", "3", "4", "5"]
-    assert 0.95 <= time.monotonic() - start < 5
-
-
-def test_what_web_servers_understand(kit: WorldKit) -> None:
-    def code(*words: str) -> str:
-        return kit.run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *words)
-
-    assert code("-I", f"http://{API}/") == "200"
-    assert code("-d", "x=1", f"http://{API}/form") == "200"
-    assert code(f"http://{API}/stream?seconds=never") == "400"
-    assert code("--http1.0", f"http://{API}/stream?seconds=0.1&interval=0.05") == "200"
-    assert kit.run("curl", "-sS", f"http://{API}/bytes?count=100000") == "x" * 100000
-    two = kit.run("curl", "-sS", "-v", f"http://{API}/", f"http://{API}/", "--stderr", "-")
-    assert "Re-using existing connection" in two or "reuse" in two.lower()
-    with kit.socket_inside(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.connect((API, 80))
-        sock.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
-        assert sock.recv(4096).startswith(b"HTTP/1.1 400 ")
-
-
-def test_one_web_server_off_reset_slow_or_failing(kit: WorldKit) -> None:
-    def curl(address: str = API) -> subprocess.CompletedProcess[str]:
-        url = f"http://[{address}]/" if ":" in address else f"http://{address}/"
-        command = ["curl", "-sS", "--max-time", "0.5", "-f", "-w", "%{http_code}", url]
-        return subprocess.run([*kit.inside, *command], capture_output=True, text=True, timeout=20)
-
-    for address, other in ((API, "198.51.100.8"), (API6, "2001:db8::8")):
-        kit.world.off(address)
-        assert curl(address).returncode == 28  # time-out
-        assert curl(other).returncode == 0
-        kit.world.on(address)
-        assert curl(address).returncode == 0
-    kit.world.web(API, state="reset")
-    assert curl().returncode in (7, 56)  # reset, seen before or after the connect
-    kit.world.web(API, delay=5)
-    assert curl().returncode == 28
-    kit.world.web(API, status=503)
-    assert "503" in curl().stdout
-    kit.world.web(status=404)
-    assert "404" in curl("192.0.2.1").stdout
-    kit.world.clear_faults()
-    assert curl().returncode == 0
-
-
-def test_what_is_connected_outlives_off(kit: WorldKit) -> None:
-    with kit.socket_inside(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.connect((API, 80))
-        kit.world.off(API)
-        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
-
-
-def test_one_more_port(kit: WorldKit, ca: str) -> None:
-    kit.world.listen(8443, tls=True)
-    kit.world.listen(8443, tls=True)
-    kit.world.listen(8080)
-    assert "port 8443" in kit.run("curl", "-sS", "--cacert", ca, f"https://{API}:8443/")
-    assert "port 8080" in kit.run("curl", "-sS", f"http://{API}:8080/")
-    with pytest.raises(UsageError, match="8080"):
-        kit.world.listen(8080, tls=True)
-
-
-# --- DNS over streams -------------------------------------------------------------------------
-
-
-def test_questions_in_a_row_over_tcp(kit: WorldKit) -> None:
-    """Pipelined; a slow answer does not hold up the others (RFC 7766, 6.2.1.1)."""
-    kit.world["a.example"] = [API]
-    kit.world["slow.example"] = [API]
-    kit.world.fault("slow.example", delay=0.3)
-    with kit.socket_inside(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.connect((RESOLVER, 53))
-        names = ["slow.example", *["a.example"] * 50]
-        messages = [question(name, number=number) for number, name in enumerate(names)]
-        sock.sendall(b"".join(struct.pack("!H", len(m)) + m for m in messages))
-        sock.shutdown(socket.SHUT_WR)
-        got = b""
-        while data := sock.recv(65535):
-            got += data
-    numbers = []
-    while got:
-        length = int.from_bytes(got[:2], "big")
-        numbers.append(int.from_bytes(got[2:4], "big"))
-        got = got[2 + length :]
-    assert sorted(numbers) == list(range(51))
-    assert numbers[-1] == 0
-
-
-def test_dns_over_tls_and_https(kit: WorldKit, ca: str) -> None:
-    kit.world["api.example.com"] = [API]
-    start = kit.world.newest()
-    tls = ["kdig", f"@{RESOLVER}", "+short", f"+tls-ca={ca}", "+tls-hostname=dns.example"]
-    assert kit.run(*tls, "api.example.com") == f"{API}\n"
-    context = ssl.create_default_context(cafile=ca)
-    for request in (
-        b"POST /dns-query HTTP/1.1\r\nHost: dns.example\r\n"
-        b"Content-Type: application/dns-message\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(QUESTION), QUESTION),
-        b"GET /dns-query?dns=%s HTTP/1.1\r\nHost: dns.example\r\n\r\n"
-        % base64.urlsafe_b64encode(QUESTION).rstrip(b"="),
-    ):
-        with kit.socket_inside(socket.AF_INET, socket.SOCK_STREAM) as plain:
-            plain.connect((RESOLVER, 443))
-            with context.wrap_socket(plain, server_hostname="dns.example") as sock:
-                sock.sendall(request)
-                answer = http.client.HTTPResponse(sock)
-                answer.begin()
-                assert answer.getheader("content-type") == "application/dns-message"
-                assert str(DNSRecord.parse(answer.read()).rr[0].rdata) == API
-    assert [q.transport for q in kit.world.queries(since=start)] == ["tls", "https", "https"]
-    with kit.socket_inside(socket.AF_INET, socket.SOCK_STREAM) as plain:
-        plain.connect((RESOLVER, 853))
-        with pytest.raises(ssl.SSLCertVerificationError):
-            ssl.create_default_context().wrap_socket(plain, server_hostname="dns.example")
-
-
-QUESTION = question("api.example.com")
-
-
-# --- Behaviours -------------------------------------------------------------------------------
-
-
-def test_rcodes_silence_and_delay(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API]
-    for code in ("SERVFAIL", "REFUSED", "NXDOMAIN"):
-        kit.world.fault("a.example", rcode=code)
-        assert status(kit.dig(f"@{RESOLVER}", "a.example")) == code
-    kit.world.fault("a.example", silent=True)
-    assert exchange(kit, question("a.example")) == []
-    kit.world.fault("a.example", delay=0.3)
-    start = time.monotonic()
-    assert short(kit, "a.example") == [API]
-    assert time.monotonic() - start >= 0.3
-    kit.world.fault("a.example")
-    assert len(exchange(kit, question("a.example"))) == 1
-
-
-def test_the_narrowest_behaviour_holds(kit: WorldKit) -> None:
-    for name in ("a.example", "b.example", "x.cdn.example"):
-        kit.world[name] = [API]
-    kit.world.fault(rcode="REFUSED")
-    kit.world.fault(OTHER, rcode="SERVFAIL")
-    kit.world.fault("*.cdn.example", rcode="NXDOMAIN")
-    kit.world.fault("a.example", delay=0.001)
-    kit.world.fault("a.example", server=OTHER, rcode="NOTIMP")
-
-    def seen(server: str, name: str) -> str:
-        return status(kit.dig(f"@{server}", name))
-
-    assert seen(RESOLVER, "b.example") == "REFUSED"
-    assert seen(OTHER, "b.example") == "SERVFAIL"
-    assert seen(RESOLVER, "x.cdn.example") == "NXDOMAIN"
-    assert seen(RESOLVER, "a.example") == "NOERROR"
-    assert seen(OTHER, "a.example") == "NOTIMP"
-    kit.world.clear_faults(OTHER)
-    assert seen(OTHER, "b.example") == "REFUSED"
-
-
-def test_for_some_types_transports_and_times(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API, API6]
-    kit.world.fault("a.example", rcode="SERVFAIL", types=["AAAA"], transports=["udp"])
-    assert short(kit, "a.example", "A") == [API]
-    assert status(kit.dig(f"@{RESOLVER}", "a.example", "AAAA")) == "SERVFAIL"
-    assert status(kit.dig(f"@{RESOLVER}", "+tcp", "a.example", "AAAA")) == "NOERROR"
-    kit.world.fault("a.example", rcode="SERVFAIL", times=2)
-    seen = [status(kit.dig(f"@{RESOLVER}", "a.example")) for _ in range(3)]
-    assert seen == ["SERVFAIL", "SERVFAIL", "NOERROR"]
-
-
-def test_loss_is_the_same_for_the_same_seed(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API]
-
-    def run() -> list[bool]:
-        kit.world.fault("a.example", loss=0.5, seed=7)
-        return [bool(exchange(kit, question("a.example"))) for _ in range(40)]
-
-    first = run()
-    assert first == run()
-    assert 5 < sum(first) < 35
-
-
-def test_truncated_always(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API]
-    kit.world.fault("a.example", truncate=True)
-    assert DNSRecord.parse(exchange(kit, question("a.example"))[0][0]).header.tc
-    start = kit.world.newest()
-    assert short(kit, "a.example") == [API]
-    assert [q.transport for q in kit.world.queries(since=start)] == ["udp", "tcp"]
-
-
-def test_forged_answers(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API]
-    words = ["id", "name", "type", "port", "address"]
-    kit.world.fault("a.example", wrong=words, wrong_addresses=["203.0.113.9", "2001:db8::bad"])
-    got = exchange(kit, QUESTION_A)
-    assert len(got) == 6
-    parsed = [DNSRecord.parse(data) for data, _, _ in got]
-    forged_id, forged_name, forged_type, forged_port, forged_address, true = parsed
-    assert forged_id.header.id != 4711
-    assert str(forged_name.q.qname) != "a.example."
-    assert forged_type.q.qtype == 28
-    assert got[3][2] != 53
-    assert got[4][1] == "10.96.0.11"
-    for one in (forged_id, forged_name, forged_port, forged_address):
-        assert str(one.rr[0].rdata) == "203.0.113.9"
-    assert str(true.rr[0].rdata) == API
-    assert got[5][1:] == (RESOLVER, 53)
-    kit.world.fault("a.example", wrong=["id"], instead=True)
-    assert len(exchange(kit, QUESTION_A)) == 1
-
-
-QUESTION_A = question("a.example")
-
-
-def test_forged_answers_over_ipv6(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API]
-    kit.world.fault("a.example", wrong=["address"])
-    with kit.socket_inside(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.sendto(QUESTION_A, ("fd96::10", 53))
-        assert [sock.recvfrom(512)[1][0] for _ in range(2)] == ["fd96::11", "fd96::10"]
-
-
-def test_poison_and_spoilt_messages(kit: WorldKit) -> None:
-    kit.world["a.example"] = [API]
-    kit.world.fault("a.example", extra=["bank.example 203.0.113.5", "bank.example 2001:db8::5"])
-    answer = DNSRecord.parse(exchange(kit, QUESTION_A)[0][0])
-    assert [(str(r.rname), str(r.rdata)) for r in answer.ar] == [
-        ("bank.example.", "203.0.113.5"),
-        ("bank.example.", "2001:db8::5"),
-    ]
-    seen = {}
-    for kind in ("empty", "short", "counts", "pointer", "garbage", "oversized", "hex:0102ff"):
-        kit.world.fault("a.example", malformed=kind)
-        seen[kind] = exchange(kit, QUESTION_A)[0][0]
-    assert seen.pop("empty") == b""
-    assert seen.pop("hex:0102ff") == b"\1\2\xff"
-    assert len(seen.pop("oversized")) > 9000
-    for kind, data in seen.items():
-        assert data[:2] == QUESTION_A[:2], kind
-        with pytest.raises(DNSError):
-            DNSRecord.parse(data)
-
-
-def test_a_few_addresses_at_a_time_in_turn(kit: WorldKit) -> None:
-    addresses = [f"192.0.2.{n}" for n in range(1, 6)]
-    kit.world["cdn.example"] = addresses
-    kit.world.fault("cdn.example", limit=2, rotate_each=True)
-    seen = [short(kit, "cdn.example") for _ in range(3)]
-    assert seen == [addresses[0:2], addresses[1:3], addresses[2:4]]
-
-
-def test_a_real_server_behind_a_name(kit: WorldKit, tmp_path: Path) -> None:
-    """Knot answers for *.real.example, asked by way of the world."""
-    zone = tmp_path / "real.example.zone"
-    zone.write_text("@ 60 SOA ns hostmaster 1 2 3 4 5\nwww 60 A 192.0.2.77\n")
-    config = tmp_path / "knot.conf"
-    config.write_text(
-        f"server:\n    rundir: {tmp_path}\n    listen: 127.0.0.1@5353\n"
-        f"database:\n    storage: {tmp_path}/db\n"
-        f"zone:\n  - domain: real.example\n    file: {zone}\n"
-    )
-    knot = subprocess.Popen([*kit.inside, "knotd", "-c", str(config)], stdout=subprocess.DEVNULL)
-    try:
-        kit.world.fault("*.real.example", forward="127.0.0.1:5353")
-        eventually(lambda: short(kit, "www.real.example") == ["192.0.2.77"], 15, "Knot's answer")
-        assert short(kit, "+tcp", "www.real.example") == ["192.0.2.77"]
-        assert status(kit.dig(f"@{RESOLVER}", "no.real.example")) == "NXDOMAIN"
-    finally:
-        knot.terminate()
-        knot.wait(10)
-    assert kit.world.queries(name="www.real.example")
-
-
 # --- Its life ---------------------------------------------------------------------------------
 
 
@@ -667,3 +338,20 @@ def test_a_second_world_and_a_stopped_one() -> None:
             world.names()
         kit.process.send_signal(signal.SIGCONT)
         assert kit.world.names() == []
+
+
+def test_it_ends_with_streams_open_and_serves_its_metrics() -> None:
+    with world_kit() as kit:
+        kit.dig("+tcp", f"@{RESOLVER}", "a.example")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(kit.metrics))
+            sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            told = b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+        assert 'fqdnlab_world_questions_total{transport="tcp"} 1' in told
+        with kit.socket_inside(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            sock.connect((API, 80))
+            sock.sendall(b"GET /stream?seconds=600 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+            start = time.monotonic()
+            assert kit.stop() == 0
+            assert time.monotonic() - start < 3

@@ -15,7 +15,7 @@ from fqdnlab.world.log import QueryLog
 from fqdnlab.world.responder import Responder
 from fqdnlab.world.store import Edit, Store
 from fqdnlab.world.wire import A, name_wire
-from world.strategies import NAMES, V4
+from tests.unit.world.strategies import NAMES, V4
 
 SERVER = bytes([10, 96, 0, 10])
 CLIENT = ("10.10.0.1", 5555)
@@ -194,3 +194,16 @@ def test_the_log_forgets_the_oldest() -> None:
     assert next(log.since(0)).number == 11
     assert log.clients()[0] == "10.0.4.1"
     assert log.counts.total() == 50_010
+
+
+def test_counts_are_bounded() -> None:
+    log = QueryLog()
+    for number in range(100_010):
+        key = b"\4" + number.to_bytes(4, "big") + b"\0\0\1\0\1"
+        log.add(CLIENT, SERVER, key[:-4], key, A, b"\0\1", "udp")
+    assert len(log.counts) == 100_001
+    assert log.counts.total() == 100_010
+    log.malformed_ever += 2
+    log.reset()
+    assert (log.counts.total(), log.malformed, log.malformed_ever) == (0, 0, 2)
+    assert log.transports["udp"] == 100_010

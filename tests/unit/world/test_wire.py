@@ -21,7 +21,7 @@ from fqdnlab.world.wire import (
     name_wire,
     parse_question,
 )
-from world.strategies import NAMES
+from tests.unit.world.strategies import NAMES
 
 
 def asked(name: str, kind: str = "A", size: int = 0) -> bytes:

@@ -12,7 +12,7 @@ from fqdnlab.errors import UsageError
 from fqdnlab.world.store import DEFAULT_TTL, Edit, Store
 from fqdnlab.world.wire import AAAA, CNAME, SOA, A, name_text, name_wire
 from fqdnlab.world.zone import Zone
-from world.strategies import ADDRESSES, FEW, NAMES
+from tests.unit.world.strategies import ADDRESSES, FEW, NAMES
 
 HERE = b"\x0a\0\0\1"
 
