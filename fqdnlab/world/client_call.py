@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Caller:
         self._path = None if isinstance(where, grpc.Channel) else Path(where)
         self._own: grpc.Channel | None = None
         self._timeout = timeout
+        self._lock = threading.Lock()
         if isinstance(where, grpc.Channel):
             self._stub = world_pb2_grpc.WorldStub(where)
         else:
@@ -44,7 +46,7 @@ class Caller:
 
     def _connect(self) -> None:
         """Begin anew: a channel that found nobody would wait before it looks again."""
-        self.close()
+        # The old channel is not closed: another thread's call may be on it.
         self._own = grpc.insecure_channel(f"unix:{self._path}", options=_OPTIONS)
         self._stub = world_pb2_grpc.WorldStub(self._own)
 
@@ -60,12 +62,15 @@ class Caller:
         self.close()
 
     def _call(self, method: str, request: Any) -> Any:
+        stub = self._stub
         try:
-            return getattr(self._stub, method)(request, timeout=self._timeout)
+            return getattr(stub, method)(request, timeout=self._timeout)
         except grpc.RpcError as error:
             if self._path is None or not _found_nobody(error):
                 raise _ours(error, self._timeout) from None
-        self._connect()  # nothing was sent: to say it once more does it once
+        with self._lock:
+            if self._stub is stub:
+                self._connect()  # nothing was sent: to say it once more does it once
         try:
             return getattr(self._stub, method)(request, timeout=self._timeout)
         except grpc.RpcError as error:
