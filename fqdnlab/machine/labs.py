@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fqdnlab import errors
+from fqdnlab import errors, paths
 from fqdnlab.errors import (
     ConflictError,
     FqdnlabError,
@@ -25,6 +25,7 @@ from fqdnlab.errors import (
 )
 from fqdnlab.machine.peer import Caller
 from fqdnlab.model.settings import LabSettings
+from fqdnlab.node import netns
 from fqdnlab.node.processes import Process, clean_environment, launch, wait_ready
 from fqdnlab.node.state import LabState, StateFile
 from fqdnlab.node.teardown import end_lab, labs_here
@@ -70,14 +71,15 @@ class Labs:
         check_lab(name)
         with self._alone(name):
             state = _read(name)
-            if state is None:
-                end_lab(name)  # what a killed attempt left, if anything
+            if state is not None:
+                _check_owner(caller, state)
+            if state is None or not (_lives(state) or _has_namespaces(name)):
+                end_lab(name)  # what a killed attempt left, or the machine's last run
                 self._start(name, wanted, caller.uid, caller.gid)
                 return True
-            _check_owner(caller, state)
             _check_settings(name, wanted, state)
             if not _lives(state):
-                self._start(name, wanted, state.uid, state.gid)
+                self._start(name, wanted, state.uid, state.gid, adopt=True)
             return False
 
     def down(self, caller: Caller, name: str) -> None:
@@ -126,16 +128,18 @@ class Labs:
 
     # ------------------------------------------------------------ inner parts
 
-    def _start(self, name: str, settings: LabSettings, uid: int, gid: int) -> None:
-        paths = LabPaths(name)
+    def _start(
+        self, name: str, settings: LabSettings, uid: int, gid: int, adopt: bool = False
+    ) -> None:
+        lab = LabPaths(name)
         self._ours.add(name)
         read, write = os.pipe()
         try:
-            make_tree(paths, uid, gid)
+            make_tree(lab, uid, gid)
             command = [sys.executable, "-P", "-m", "fqdnlab.node", "--lab", name]
             command += ["--settings", settings.to_json(), "--uid", str(uid), "--gid", str(gid)]
             command += ["--ready-fd", str(write)]
-            process = launch(command, paths.log("node"), [write], clean_environment())
+            process = launch(command, lab.log("node"), [write], clean_environment())
         except BaseException:
             os.close(read)
             raise
@@ -148,7 +152,8 @@ class Labs:
         if said != "ready":
             fault = _fault(name, said, process)
             process.end(_DOWN_SECONDS)
-            end_lab(name)
+            if not adopt:
+                end_lab(name)
             raise fault
         self._forget(name)
         self._started[name] = process
@@ -220,6 +225,10 @@ def _lives(state: LabState) -> bool:
     return Process.adopt(state.node) is not None
 
 
+def _has_namespaces(name: str) -> bool:
+    return all(netns.identity(paths.netns(name, part)) for part in ("node", "world"))
+
+
 def _check_owner(caller: Caller, state: LabState) -> None:
     if caller.uid not in (0, state.uid):
         raise UsageError(f"lab {state.lab!r} belongs to another user", "choose another name")
@@ -239,7 +248,7 @@ def _check_settings(name: str, wanted: LabSettings, state: LabState) -> None:
 def _fault(name: str, said: str, process: Process) -> FqdnlabError:
     """What the node service said was wrong, as an error."""
     if not said:
-        if process.wait(0):
+        if process.wait(0.5):  # its pipe closes a moment before it is dead
             log = LabPaths(name).log("node")
             text = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             return UnavailableError(f"lab {name!r}: its node service ended:\n{text}")

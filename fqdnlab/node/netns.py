@@ -105,9 +105,11 @@ def identity(name: str) -> tuple[int, int] | None:
     """Device and inode that tell a pinned namespace from all others; None if there is none."""
     try:
         found = os.stat(NETNS / name)
+        folder = os.stat(NETNS)
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    # The same device: only the file that it was pinned on is left, as after a start of the machine.
+    return None if found.st_dev == folder.st_dev else (found.st_dev, found.st_ino)
 
 
 def inside(name: str, function: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from fqdnlab.node.state import FaultEntry, SlotRecord, StateFile
 
 __all__ = ["Slot", "Supervisor"]
 
-READY_SECONDS = 18.0
+READY_SECONDS = 20.0
 _LAST_LINES = 8
 _log = logging.getLogger("fqdnlab.node")
 
@@ -89,10 +90,11 @@ class Supervisor:
         LateError, UnavailableError, SetupError
             If one is late or ended; it says which, with its last lines.
         """
+        deadline = time.monotonic() + READY_SECONDS
         for together in (("world", "agent"), ("observer", "proxy")):
             launched = [(self.slots[name], *self._launch(self.slots[name])) for name in together]
             for slot, process, fd in launched:
-                self._wait(slot, process, fd, READY_SECONDS)
+                self._wait(slot, process, fd, max(0.1, deadline - time.monotonic()))
 
     def start(self, name: str, timeout: float = READY_SECONDS) -> Process:
         """Start a process that is dead; returns when it is ready.
@@ -172,14 +174,14 @@ class Supervisor:
             slot.starting = False
 
     def _not_ready(self, slot: Slot, process: Process, timeout: float) -> UnavailableError:
-        dead = process.wait(0)
+        dead = process.wait(0.5)  # its pipe closes a moment before it is dead
         with suppress(OSError):
             tail = self._lab.paths.log(slot.name).read_text(errors="replace").splitlines()
         lines = "\n".join(tail[-_LAST_LINES:])
         if dead:
             text = f"the {slot.name} ended while it started ({process.last_words}):\n{lines}"
             return UnavailableError(text, f"see {self._lab.paths.log(slot.name)}")
-        text = f"the {slot.name} is not ready after {timeout:g} s:\n{lines}"
+        text = f"the {slot.name} is not ready after {timeout:.3g} s:\n{lines}"
         return LateError(text, f"see {self._lab.paths.log(slot.name)}")
 
     # ------------------------------------------------------------ upgrade
@@ -214,7 +216,8 @@ class Supervisor:
             if old is None or not drains:
                 return f"generation {slot.generation} started; there was none to drain"
             begin = time.monotonic()
-            old.send(15)
+            old.send(signal.SIGTERM)
+            old.send(signal.SIGCONT)  # one that was stopped must drain too
             gone = old.wait(timeout)
         if not gone:
             raise LateError(

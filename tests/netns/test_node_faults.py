@@ -87,6 +87,13 @@ def test_an_upgrade_of_the_proxy(node: NodeLab) -> None:
     assert [p.state for p in node.status().process if p.name == "proxy"] == ["running"]
 
 
+def test_a_stopped_proxy_is_upgraded_too(node: NodeLab) -> None:
+    before = node.process("proxy")
+    node.fault("proxy", "stop")
+    assert node.fault("proxy", "upgrade").process.state == "running"
+    assert start_time(before.pid) is None
+
+
 def test_only_the_proxy_is_upgraded(node: NodeLab) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         node.fault("agent", "upgrade")
@@ -140,6 +147,15 @@ def test_an_endpoint_made_while_the_agent_is_stopped_waits_for_it(node: NodeLab)
     agent.send(signal.SIGCONT)  # by nobody we know of
     eventually(lambda: node.endpoints()["late"].link_up, 15, "the endpoint's link")
     node.node.DeleteEndpoint(pb.Endpoint(name="late"), timeout=20)
+
+
+def test_a_process_that_is_late_is_named_and_ended(node: NodeLab) -> None:
+    node.fault("observer", "kill")
+    with pytest.raises(grpc.RpcError) as failure:
+        node.fault("observer", "start", timeout=0.01)
+    assert "the observer is not ready after 0.01 s" in failure.value.details()
+    assert dict(failure.value.trailing_metadata())["error"] == "LateError"
+    assert node.process("observer").state == "dead"
 
 
 def test_a_process_that_does_not_get_ready_is_told_with_its_last_words(node: NodeLab) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from fqdnlab.errors import ConflictError, SetupError, UnavailableError, UsageError
 from fqdnlab.lab.machine import MachineClient, machine_service
+from fqdnlab.node import netns as namespaces
 from fqdnlab.node.processes import Process, launch, start_time, wait_ready
+from fqdnlab.paths import netns
 from fqdnlab.testing import Footprint, eventually, host_state, host_state_difference
 from tests.node_kit import NodeLab, as_user, kill, lab
 
@@ -181,6 +183,19 @@ def test_clean_ends_processes_that_outlived_their_node_service(client: MachineCl
     left.close()
     assert client.clean() == [left.name]
     assert [p for p in pids.values() if start_time(p) is not None] == []
+
+
+def test_a_lab_without_its_namespaces_is_made_anew(client: MachineClient) -> None:
+    """As after a start of the machine where /run outlives it."""
+    client.up(name("remains"))
+    remains = NodeLab(name("remains"))
+    for pid in [p for _, p in sorted(remains.pids().items())]:
+        kill(pid)
+    remains.close()
+    for part in ("node", "world"):
+        namespaces.remove(netns(remains.name, part))
+    with lab(client, remains.name) as made:
+        assert made.status().sentence == "all processes run"
 
 
 def test_a_lab_that_cannot_come_up_leaves_nothing(client: MachineClient) -> None:
