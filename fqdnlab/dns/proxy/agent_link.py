@@ -67,7 +67,7 @@ class AgentLink:
         self._kept_files: list[Path] = []
         self._kept_left = 0
         self.connected = False
-        self.first_snapshot = asyncio.Event()
+        self.ready = asyncio.Event()
         self.connections = 0
 
     # ------------------------------------------------------------ for answers
@@ -135,6 +135,7 @@ class AgentLink:
         self.connections += 1
         self._answers.forget_leases()  # another agent may have promised nothing
         self._load_kept()
+        self.ready.set()
         _log.info("connected to the agent")
 
     def _load_kept(self) -> None:
@@ -173,7 +174,6 @@ class AgentLink:
             response = pb.RESPONSE_CODE_SERVER_FAILURE
         reply = pb.PolicyStateResponse(response=response, request_id=snapshot.request_id)
         await call.write(reply)
-        self.first_snapshot.set()
 
     # ------------------------------------------------------------ mappings
 

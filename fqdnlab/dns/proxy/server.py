@@ -80,6 +80,7 @@ class Proxy:
         self._udp: dict[tuple[int, str], UdpListener] = {}
         self._tcp: dict[tuple[int, str], TcpListener] = {}
         self._snapshot = b""
+        self._published = False
 
     # ------------------------------------------------------------ policy
 
@@ -98,13 +99,14 @@ class Proxy:
         for port in sorted(table.ports):
             self._open(port)
         self._asking.table = table
+        if self._published:
+            self._publish()
 
     def _open(self, port: int) -> None:
-        """Sockets and slots for a port: UDP and TCP, IPv4 and IPv6."""
+        """Sockets for a port: UDP and TCP, IPv4 and IPv6."""
         for address in self._addresses:
             if (port, address) in self._udp:
                 continue
-            v6 = int(":" in address)
             udp = listener(address, port, socket.SOCK_DGRAM)
             tcp = listener(address, port, socket.SOCK_STREAM)
             self._udp[port, address] = UdpListener(self._loop, udp, port, self._asking, self.counts)
@@ -117,8 +119,14 @@ class Proxy:
                 self.counts,
                 self._settings,
             )
-            for made, is_tcp in ((udp, 0), (tcp, 1)):
-                key = port * 4 + is_tcp * 2 + v6
+
+    def _publish(self) -> None:
+        """Slots for every port, so that the enforcer steers here: from now on, this one serves."""
+        self._published = True
+        for (port, address), udp in self._udp.items():
+            tcp = self._tcp[port, address]
+            for made, is_tcp in ((udp.socket, 0), (tcp.socket, 1)):
+                key = port * 4 + is_tcp * 2 + int(":" in address)
                 self._socks.update(key.to_bytes(4, "little"), made.fileno().to_bytes(8, "little"))
 
     # ------------------------------------------------------------ life
@@ -134,6 +142,7 @@ class Proxy:
             await self._until_servable(saved is not None)
             if not self._udp:
                 self._use(pb.PolicyState())
+            self._publish()
             ready()
             await stop.wait()
             await self._drain()
@@ -149,7 +158,7 @@ class Proxy:
             return
         patience = _AGENT_PATIENCE if has_policy else 5.0
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._link.first_snapshot.wait(), patience)
+            await asyncio.wait_for(self._link.ready.wait(), patience)
 
     async def _sweep(self) -> None:
         while True:
