@@ -18,26 +18,31 @@ except OSError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
 
-#: argv: address host seconds.  Holds one HTTP connection to /stream and prints
+#: argv: address host seconds.  Holds one HTTP connection to /stream until SIGTERM and prints
 #: "chunks N longest_gap SECONDS ended REASON" at the end.
 STREAM = """
-import socket, sys, time
+import signal, socket, sys, time
 address, host, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+class Asked(Exception):
+    pass
+def asked(*_):
+    raise Asked
+signal.signal(signal.SIGTERM, asked)
 s = socket.create_connection((address, 80), timeout=5)
 s.sendall(f"GET /stream?seconds={seconds:g}&interval=0.2 HTTP/1.1\\r\\nHost: {host}\\r\\n"
           "Connection: close\\r\\n\\r\\n".encode())
-print("open", s.getpeername()[0], flush=True)
+s.settimeout(None)
 chunks, gap, last, reason = 0, 0.0, time.monotonic(), "end of stream"
+print("open", s.getpeername()[0], flush=True)
 try:
-    while True:
-        data = s.recv(65536)
+    while s.recv(65536):
         now = time.monotonic()
-        gap, last = max(gap, now - last), now
-        if not data:
-            break
-        chunks += 1
+        gap, last, chunks = max(gap, now - last), now, chunks + 1
+except Asked:
+    reason = "on request"
 except OSError as error:
     reason = f"{type(error).__name__}: {error}"
+gap = max(gap, time.monotonic() - last)
 print("chunks", chunks, "longest_gap", round(gap, 2), "ended", reason, flush=True)
 """
 

@@ -6,6 +6,7 @@ hand in `Hooks` to spoil one mechanism at a time; each claim must then fail.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -83,8 +84,14 @@ class Story:
         self.outcomes: list[Outcome] = []
         self._stream: Any = None
 
-    def play(self) -> list[Outcome]:
-        """Play all; return the nine outcomes in order of their numbers."""
+    def play(self, last: int = 8) -> list[Outcome]:
+        """Play all up to claim `last` (8 is the last to be judged).
+
+        Returns
+        -------
+        list of Outcome
+            In order of their numbers.
+        """
         self._prepare()
         for number, act in (
             (1, self._claim_1),
@@ -98,6 +105,8 @@ class Story:
             (8, self._claim_8),  # last: the connection has to survive all of it
         ):
             self.outcomes.append(self._judge(number, act))
+            if number == last:
+                break
         self.outcomes.sort(key=lambda o: o.claim.number)
         return self.outcomes
 
@@ -137,7 +146,9 @@ class Story:
 
     def _claim_2(self, found: Findings) -> None:
         reply = self.lab.apply(WEB_EGRESS)
-        self.tell(f"   applied: {reply}")
+        (status,) = reply.policies
+        word = "enforced" if status.enforced else "not enforced"
+        self.tell(f"   {status.name}: {word}, selects {', '.join(status.endpoints)}")
         self.hooks.before.get(-2, _nothing)(self.lab)
         self._open_stream()
         self._reaches(found, self.web, f"https://{API}/", FIRST)
@@ -191,16 +202,16 @@ class Story:
 
     def _claim_8(self, found: Findings) -> None:
         states = self.watch.mapping_states(FIRST)
-        result = self._stream.wait(timeout=60)
-        words = result.stdout.split()
-        told = result.stdout.strip().splitlines()[-1] if words else result.stderr.strip()
-        ended = told.startswith("chunks") and told.endswith("end of stream")
-        found.see(ended, f"one connection to {FIRST}: {told}", f"the connection ended: {told}")
-        if not ended:
+        if self._stream.running:
+            self._stream.signal(signal.SIGTERM)
+        result = self._stream.wait(timeout=20)
+        told = (result.stdout or result.stderr).strip().splitlines()[-1]
+        if not (told.startswith("chunks") and told.endswith("on request")):
+            found.failures.append(f"the connection ended by itself: {told}")
             return
         parts = told.split()
         chunks, gap = int(parts[1]), float(parts[3])
-        found.see(chunks >= 20, f"{chunks} chunks", f"only {chunks} chunks")
+        found.see(chunks >= 20, f"one connection to {FIRST}: {chunks} chunks", f"{chunks} chunks")
         found.see(gap < 5, f"longest gap {gap} s", f"a gap of {gap} s")
         self.tell(f"   its mapping by then: {', '.join(sorted(states)) or 'gone'}")
 
@@ -240,10 +251,10 @@ class Story:
 
     def _open_stream(self) -> None:
         """One connection, opened now, held to the end of the story."""
-        answer = self._dig(self.web, API)
-        self._stream = self.web.popen(["python3", "-c", clients.STREAM, FIRST, API, "45"])
+        self._dig(self.web, API)
+        self._stream = self.web.popen(["python3", "-c", clients.STREAM, FIRST, API, "300"])
         self._stream.wait_for_output("open", timeout=10)
-        self.tell(f"   a connection to {FIRST} is opened and held ({answer.strip()})")
+        self.tell(f"   a connection to {FIRST} is opened and held")
 
     def _dig(self, endpoint: Endpoint, name: str) -> str:
         result = endpoint.run(

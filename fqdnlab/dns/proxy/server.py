@@ -169,6 +169,7 @@ class Proxy:
     async def _drain(self) -> None:
         """Answer what has come, at most the upstream time-out; new questions go to the next."""
         _log.info("draining")
+        self._published = False  # the slots are the next generation's
         for tcp in self._tcp.values():
             tcp.close()
         end = boottime() + int(self._settings.upstream_timeout * 1e9)
