@@ -1,4 +1,4 @@
-"""libbpf and bpf(2) through ctypes: the only module that knows either.
+"""libbpf and bpf(2) through ctypes: the only module that loads either (`clsact` builds on it).
 
 ``libbpf.so.1`` (1.1 is enough) loads objects and pins maps; links for tcx, which 1.1 does not know,
 are made with bpf(2) itself (``BPF_LINK_CREATE``, linux/bpf.h).
@@ -21,11 +21,12 @@ __all__ = [
     "BPF_NOEXIST",
     "TCX_EGRESS",
     "TCX_INGRESS",
-    "ClsactHook",
     "MapFd",
     "Object",
     "RingBuffer",
     "check_map",
+    "checked",
+    "function",
     "link_create",
     "link_ifindex",
     "link_update",
@@ -55,33 +56,34 @@ def _load() -> ctypes.CDLL:
 _lib = _load()
 
 
-def _function(name: str, result: object, *arguments: object) -> Callable[..., int]:
+def function(name: str, result: object, *arguments: object) -> Callable[..., int]:
+    """A function of libbpf with its types."""
     found = getattr(_lib, name)
     found.restype, found.argtypes = result, arguments
     return found  # type: ignore[no-any-return]
 
 
-_object_open = _function("bpf_object__open_file", _P, ctypes.c_char_p, _P)
-_object_load = _function("bpf_object__load", ctypes.c_int, _P)
-_object_close = _function("bpf_object__close", None, _P)
-_next_map = _function("bpf_object__next_map", _P, _P, _P)
-_next_program = _function("bpf_object__next_program", _P, _P, _P)
-_map_name = _function("bpf_map__name", ctypes.c_char_p, _P)
-_map_fd = _function("bpf_map__fd", ctypes.c_int, _P)
-_map_set_pin = _function("bpf_map__set_pin_path", ctypes.c_int, _P, ctypes.c_char_p)
-_map_set_max = _function("bpf_map__set_max_entries", ctypes.c_int, _P, ctypes.c_uint32)
-_program_name = _function("bpf_program__name", ctypes.c_char_p, _P)
-_program_fd = _function("bpf_program__fd", ctypes.c_int, _P)
-_obj_get = _function("bpf_obj_get", ctypes.c_int, ctypes.c_char_p)
-_obj_pin = _function("bpf_obj_pin", ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
-_update = _function("bpf_map_update_elem", ctypes.c_int, ctypes.c_int, _P, _P, ctypes.c_uint64)
-_lookup = _function("bpf_map_lookup_elem", ctypes.c_int, ctypes.c_int, _P, _P)
-_delete = _function("bpf_map_delete_elem", ctypes.c_int, ctypes.c_int, _P)
-_next_key = _function("bpf_map_get_next_key", ctypes.c_int, ctypes.c_int, _P, _P)
-_update_batch = _function(
+_object_open = function("bpf_object__open_file", _P, ctypes.c_char_p, _P)
+_object_load = function("bpf_object__load", ctypes.c_int, _P)
+_object_close = function("bpf_object__close", None, _P)
+_next_map = function("bpf_object__next_map", _P, _P, _P)
+_next_program = function("bpf_object__next_program", _P, _P, _P)
+_map_name = function("bpf_map__name", ctypes.c_char_p, _P)
+_map_fd = function("bpf_map__fd", ctypes.c_int, _P)
+_map_set_pin = function("bpf_map__set_pin_path", ctypes.c_int, _P, ctypes.c_char_p)
+_map_set_max = function("bpf_map__set_max_entries", ctypes.c_int, _P, ctypes.c_uint32)
+_program_name = function("bpf_program__name", ctypes.c_char_p, _P)
+_program_fd = function("bpf_program__fd", ctypes.c_int, _P)
+_obj_get = function("bpf_obj_get", ctypes.c_int, ctypes.c_char_p)
+_obj_pin = function("bpf_obj_pin", ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
+_update = function("bpf_map_update_elem", ctypes.c_int, ctypes.c_int, _P, _P, ctypes.c_uint64)
+_lookup = function("bpf_map_lookup_elem", ctypes.c_int, ctypes.c_int, _P, _P)
+_delete = function("bpf_map_delete_elem", ctypes.c_int, ctypes.c_int, _P)
+_next_key = function("bpf_map_get_next_key", ctypes.c_int, ctypes.c_int, _P, _P)
+_update_batch = function(
     "bpf_map_update_batch", ctypes.c_int, ctypes.c_int, _P, _P, ctypes.POINTER(ctypes.c_uint32), _P
 )
-_map_create = _function(
+_map_create = function(
     "bpf_map_create",
     ctypes.c_int,
     ctypes.c_int,
@@ -92,14 +94,15 @@ _map_create = _function(
     _P,
 )
 _SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, ctypes.c_size_t)
-_ring_new = _function("ring_buffer__new", _P, ctypes.c_int, _SAMPLE, _P, _P)
-_ring_poll = _function("ring_buffer__poll", ctypes.c_int, _P, ctypes.c_int)
-_ring_consume = _function("ring_buffer__consume", ctypes.c_int, _P)
-_ring_fd = _function("ring_buffer__epoll_fd", ctypes.c_int, _P)
-_ring_free = _function("ring_buffer__free", None, _P)
+_ring_new = function("ring_buffer__new", _P, ctypes.c_int, _SAMPLE, _P, _P)
+_ring_poll = function("ring_buffer__poll", ctypes.c_int, _P, ctypes.c_int)
+_ring_consume = function("ring_buffer__consume", ctypes.c_int, _P)
+_ring_fd = function("ring_buffer__epoll_fd", ctypes.c_int, _P)
+_ring_free = function("ring_buffer__free", None, _P)
 
 
-def _checked(result: int | None, what: str) -> int:
+def checked(result: int | None, what: str) -> int:
+    """`result`, or an OSError that names `what` where it is a failure."""
     if result is None or result < 0:
         number = ctypes.get_errno() or (-result if result else errno.EIO)
         raise OSError(number, f"{what}: {os.strerror(number)}")
@@ -109,17 +112,17 @@ def _checked(result: int | None, what: str) -> int:
 def _bpf(command: int, attributes: bytes, what: str) -> tuple[int, bytes]:
     buffer = ctypes.create_string_buffer(attributes, max(len(attributes), 128))
     result = _libc.syscall(_SYS_BPF, command, buffer, len(buffer))
-    return _checked(int(result), what), buffer.raw
+    return checked(int(result), what), buffer.raw
 
 
 def obj_get(path: Path) -> int:
     """Open the pinned object at `path`; return a descriptor (close it)."""
-    return _checked(_obj_get(os.fsencode(path)), f"open {path}")
+    return checked(_obj_get(os.fsencode(path)), f"open {path}")
 
 
 def obj_pin(fd: int, path: Path) -> None:
     """Pin `fd` at `path` in a bpffs."""
-    _checked(_obj_pin(fd, os.fsencode(path)), f"pin {path}")
+    checked(_obj_pin(fd, os.fsencode(path)), f"pin {path}")
 
 
 def link_create(program: int, ifindex: int, attach_type: int) -> int:
@@ -194,7 +197,7 @@ class MapFd:
 
     def update(self, key: bytes, value: bytes, flags: int = BPF_ANY) -> None:
         """``BPF_MAP_UPDATE_ELEM``; raises OSError (E2BIG, ENOSPC: the map is full)."""
-        _checked(_update(self.fd, key, value, flags), "write a map entry")
+        checked(_update(self.fd, key, value, flags), "write a map entry")
 
     def lookup(self, key: bytes) -> bytes | None:
         buffer = ctypes.create_string_buffer(self.value_size)
@@ -259,7 +262,7 @@ _LRU_HASH = 9
 def create_lru_hash(name: str, key_size: int, value_size: int, entries: int) -> MapFd:
     """A new, unpinned LRU hash map."""
     fd = _map_create(_LRU_HASH, name.encode()[:15], key_size, value_size, entries, None)
-    return MapFd(_checked(fd, f"make map {name}"), key_size, value_size)
+    return MapFd(checked(fd, f"make map {name}"), key_size, value_size)
 
 
 def check_map(fd: int) -> tuple[int, int, int, int]:
@@ -284,12 +287,12 @@ class Object:
 
     def __init__(self, path: Path, pin: Path | None, sizes: dict[str, int]) -> None:
         opened = _object_open(os.fsencode(path), None)
-        self._object = _checked(opened, f"open {path}")
+        self._object = checked(opened, f"open {path}")
         self.maps: dict[str, int] = {}
         self.programs: dict[str, int] = {}
         try:
             self._prepare(pin, sizes)
-            _checked(_object_load(self._object), f"load {path.name}")
+            checked(_object_load(self._object), f"load {path.name}")
         except OSError:
             self.close()
             raise
@@ -308,9 +311,9 @@ class Object:
         for handle in self._walk(_next_map):
             name = _name(_map_name(handle))
             if name in sizes:
-                _checked(_map_set_max(handle, sizes[name]), f"size {name}")
+                checked(_map_set_max(handle, sizes[name]), f"size {name}")
             if pin is not None and not name.startswith("."):
-                _checked(_map_set_pin(handle, os.fsencode(pin / name)), f"pin {name}")
+                checked(_map_set_pin(handle, os.fsencode(pin / name)), f"pin {name}")
 
     def close(self) -> None:
         """Close every descriptor of it; what is pinned or attached stays."""
@@ -341,62 +344,12 @@ class RingBuffer:
 
     def consume(self) -> int:
         """Take all that is there; return how many."""
-        return _checked(_ring_consume(self._ring), "read the ring buffer")
+        return checked(_ring_consume(self._ring), "read the ring buffer")
 
     def poll(self, milliseconds: int) -> int:
-        return _checked(_ring_poll(self._ring, milliseconds), "read the ring buffer")
+        return checked(_ring_poll(self._ring, milliseconds), "read the ring buffer")
 
     def close(self) -> None:
         if self._ring:
             _ring_free(self._ring)
             self._ring = 0
-
-
-class _TcHook(ctypes.Structure):
-    _fields_ = (
-        ("sz", ctypes.c_size_t),
-        ("ifindex", ctypes.c_int),
-        ("attach_point", ctypes.c_int),
-        ("parent", ctypes.c_uint32),
-    )
-
-
-class _TcOpts(ctypes.Structure):
-    _fields_ = (
-        ("sz", ctypes.c_size_t),
-        ("prog_fd", ctypes.c_int),
-        ("flags", ctypes.c_uint32),
-        ("prog_id", ctypes.c_uint32),
-        ("handle", ctypes.c_uint32),
-        ("priority", ctypes.c_uint32),
-    )
-
-
-_hook_create = _function("bpf_tc_hook_create", ctypes.c_int, ctypes.POINTER(_TcHook))
-_tc_attach = _function(
-    "bpf_tc_attach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts)
-)
-_tc_detach = _function(
-    "bpf_tc_detach", ctypes.c_int, ctypes.POINTER(_TcHook), ctypes.POINTER(_TcOpts)
-)
-
-
-class ClsactHook:
-    """One side of a clsact qdisc (Linux before 6.6): the qdisc holds the program, whoever dies."""
-
-    INGRESS, EGRESS = 1, 2  # enum bpf_tc_attach_point
-    REPLACE = 1
-
-    def __init__(self, ifindex: int, side: int) -> None:
-        self._hook = _TcHook(ctypes.sizeof(_TcHook), ifindex, side, 0)
-
-    def attach(self, program: int) -> None:
-        result = _hook_create(ctypes.byref(self._hook))
-        if result not in (0, -errno.EEXIST):
-            _checked(result, "make the clsact qdisc")
-        options = _TcOpts(ctypes.sizeof(_TcOpts), program, self.REPLACE, 0, 1, 1)
-        _checked(_tc_attach(ctypes.byref(self._hook), ctypes.byref(options)), "attach by clsact")
-
-    def detach(self) -> None:
-        options = _TcOpts(ctypes.sizeof(_TcOpts), 0, 0, 0, 1, 1)
-        _tc_detach(ctypes.byref(self._hook), ctypes.byref(options))

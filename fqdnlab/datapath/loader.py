@@ -8,10 +8,10 @@ import socket
 from pathlib import Path
 from typing import Literal
 
+from fqdnlab.datapath.clsact import ClsactHook
 from fqdnlab.datapath.libbpf import (
     TCX_EGRESS,
     TCX_INGRESS,
-    ClsactHook,
     Object,
     link_create,
     link_ifindex,

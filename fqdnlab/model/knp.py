@@ -15,7 +15,13 @@ from fqdnlab.model.policy import (
     Rule,
     Spec,
 )
-from fqdnlab.model.policy_build import NAMESPACE, NAMESPACE_LABELS, in_namespace, requirements
+from fqdnlab.model.policy_build import (
+    IN_CLUSTER,
+    NAMESPACE,
+    NAMESPACE_LABELS,
+    in_namespace,
+    requirements,
+)
 from fqdnlab.model.policy_checks import Faults, check_selector, walk, within
 from fqdnlab.model.policy_values import is_service_name, network, network_problem, whole_number
 from fqdnlab.model.yaml_nodes import Mapping, Node, Scalar, Sequence
@@ -149,8 +155,7 @@ def _peer(peer: Node, namespace: str) -> Peer:
         LabelRequirement(prefix + r.key.removeprefix("k8s:"), r.operator, r.values)
         for r in requirements(selector, "k8s")
     ]
-    every = LabelRequirement(f"k8s:{NAMESPACE}", "Exists")
-    return LabelSelector((*(spaces or [every]), *pods))
+    return LabelSelector((*spaces, IN_CLUSTER, *pods))
 
 
 def _port(item: Node) -> PortProtocol:

@@ -32,7 +32,14 @@ from fqdnlab.model.policy_values import (
 )
 from fqdnlab.model.yaml_nodes import Mapping, Node, Scalar
 
-__all__ = ["NAMESPACE", "NAMESPACE_LABELS", "cilium_specs", "in_namespace", "requirements"]
+__all__ = [
+    "IN_CLUSTER",
+    "NAMESPACE",
+    "NAMESPACE_LABELS",
+    "cilium_specs",
+    "in_namespace",
+    "requirements",
+]
 
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
@@ -41,6 +48,12 @@ NAMESPACE = "io.kubernetes.pod.namespace"
 NAMESPACE_LABELS = "io.cilium.k8s.namespace.labels."
 
 _SUBJECT_NAMESPACE = f"k8s:{NAMESPACE}"
+#: What every endpoint of the cluster meets, and nothing else.
+IN_CLUSTER = LabelRequirement(_SUBJECT_NAMESPACE, "Exists")
+#: Keys by which a selector names namespaces itself.
+_NAMESPACE_KEYS = tuple(
+    f"{source}:{key}" for source in ("k8s", "any") for key in (NAMESPACE, NAMESPACE_LABELS)
+)
 #: Lists that select nothing when they are empty, whatever stands beside them.
 _PEER_LISTS = ("toEndpoints", "toNodes", "toEntities", "toCIDR", "toCIDRSet", "toFQDNs")
 #: As the former, but Cilium takes an empty one for every peer; nothing here becomes wider so.
@@ -55,12 +68,11 @@ def cilium_specs(root: Node, namespace: str) -> tuple[Spec, ...]:
 def _spec(spec: Node, path: str, namespace: str) -> Spec:
     found = spec.get("endpointSelector") or spec.get("nodeSelector")
     subject = requirements(found, "any")
-    init = any(r.key == "reserved:init" for r in subject)
     if namespace:
         kept = (r for r in subject if (r.key, r.operator) != (_SUBJECT_NAMESPACE, "In"))
         subject = [*kept, in_namespace(namespace)]
     rules = tuple(
-        _rule(item, place, index, key == "egressDeny", namespace, init)
+        _rule(item, place, index, key == "egressDeny", namespace)
         for key in ("egress", "egressDeny")
         for index, (place, item) in enumerate(walk(spec, key, path))
     )
@@ -102,8 +114,8 @@ def _text(node: Node, key: str) -> str:
     return (found.text() if found is not None else None) or ""
 
 
-def _rule(item: Node, path: str, index: int, deny: bool, namespace: str, init: bool) -> Rule:
-    peers = _peers(item, namespace, init)
+def _rule(item: Node, path: str, index: int, deny: bool, namespace: str) -> Rule:
+    peers = _peers(item, namespace)
     ports = tuple(_port_rule(part) for _, part in walk(item, "toPorts", path)) or None
     icmps = _icmps(item)
     if peers is None and ports is None and icmps is None:
@@ -111,7 +123,7 @@ def _rule(item: Node, path: str, index: int, deny: bool, namespace: str, init: b
     return Rule(deny, index, peers, ports, icmps, path, item.line)
 
 
-def _peers(item: Node, namespace: str, init: bool) -> tuple[Peer, ...] | None:
+def _peers(item: Node, namespace: str) -> tuple[Peer, ...] | None:
     lists = [node for key in (*_PEER_LISTS, *_OTHER_LISTS) if (node := item.get(key)) is not None]
     if not lists:
         return None
@@ -119,9 +131,10 @@ def _peers(item: Node, namespace: str, init: bool) -> tuple[Peer, ...] | None:
         return ()
     peers: list[Peer] = []
     for _, part in walk(item, "toEndpoints", ""):
-        peers.append(_endpoints(part, namespace, init))
+        peers.append(_endpoints(part, namespace))
     for _, part in walk(item, "toEntities", ""):
-        peers.append(Entity(part.text() or ""))
+        # There is one cluster here: the mesh is no more.
+        peers.append(Entity((part.text() or "").removesuffix("-mesh")))
     for _, part in walk(item, "toCIDR", ""):
         peers.append(CIDRPeer(network(part.text() or "")))
     for _, part in walk(item, "toCIDRSet", ""):
@@ -131,19 +144,20 @@ def _peers(item: Node, namespace: str, init: bool) -> tuple[Peer, ...] | None:
     return tuple(peers)
 
 
-def _endpoints(selector: Node, namespace: str, init: bool) -> LabelSelector:
-    """An item of ``toEndpoints``, in the policy's namespace unless it names one itself."""
+def _endpoints(selector: Node, namespace: str) -> LabelSelector:
+    """An item of ``toEndpoints``, in the policy's namespace unless it names one itself.
+
+    Cilium also ties it to the cluster, so that what asks only for the absence of labels is not the
+    world; here every endpoint of the cluster has a namespace, and nothing else does.
+    """
     found = requirements(selector, "any")
-    keys = [r.key for r in found]
+    keys = {r.key for r in found}
     if any(key.startswith("reserved:") for key in keys):
         return LabelSelector(tuple(found))
-    if not {_SUBJECT_NAMESPACE, f"any:{NAMESPACE}"} & set(keys):
-        prefixes = (f"k8s:{NAMESPACE_LABELS}", f"any:{NAMESPACE_LABELS}")
-        by_labels = any(key.startswith(prefixes) for key in keys)
-        if not namespace and not init:
-            found.append(LabelRequirement(_SUBJECT_NAMESPACE, "Exists"))
-        elif namespace and not by_labels:
-            found.append(in_namespace(namespace))
+    if namespace and not any(key.startswith(_NAMESPACE_KEYS) for key in keys):
+        found.append(in_namespace(namespace))
+    else:
+        found.append(IN_CLUSTER)
     return LabelSelector(tuple(found))
 
 

@@ -103,7 +103,7 @@ def _check(document: Document, file: str, default_namespace: str) -> CheckedDocu
         else:
             check_cilium(root, kind == _CCNP, faults)
     if faults or root is None:
-        ordered = tuple(sorted(faults, key=lambda fault: fault[1]))
+        ordered = tuple(sorted(faults, key=lambda fault: (fault[1], fault[0])))
         return CheckedDocument(file, document.index, document.line, ordered)
     policy = _policy(document, root, kind, file, default_namespace)
     return CheckedDocument(file, document.index, document.line, (), policy)

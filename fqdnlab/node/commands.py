@@ -9,7 +9,7 @@ from pathlib import Path
 import fqdnlab
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.netns import NETNS
-from fqdnlab.node.spawn import Plan
+from fqdnlab.node.plan import Plan
 from fqdnlab.paths import PROXY_GID, PROXY_UID, LabPaths, netns
 
 __all__ = ["PROCESSES", "Lab", "process_plan"]

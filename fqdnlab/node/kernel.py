@@ -9,7 +9,6 @@ import ctypes
 import os
 import struct
 import sys
-from pathlib import Path
 
 __all__ = [
     "CLONE_NEWNET",
@@ -29,6 +28,7 @@ __all__ = [
     "mount",
     "no_new_privileges",
     "raise_capabilities",
+    "sethostname",
     "setns",
     "umount",
     "unshare",
@@ -55,7 +55,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
-_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
+_LAST_CAPABILITY = "/proc/sys/kernel/cap_last_cap"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +74,12 @@ def setns(fd: int, kind: int) -> None:
 def unshare(flags: int) -> None:
     """Give this thread new namespaces (``CLONE_NEW…``)."""
     _checked(_libc.unshare(flags), "make a namespace")
+
+
+def sethostname(name: str) -> None:
+    """Name the machine in this UTS namespace."""
+    text = name.encode()
+    _checked(_libc.sethostname(text, ctypes.c_size_t(len(text))), "sethostname")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
@@ -105,7 +111,9 @@ def no_new_privileges() -> None:
 
 def keep_capabilities(numbers: list[int]) -> None:
     """Before a change of uid: let the permitted capabilities live on; give up all but `numbers`."""
-    for number in range(int(_LAST_CAPABILITY.read_text()) + 1):
+    with open(_LAST_CAPABILITY, encoding="ascii") as file:
+        last = int(file.read())
+    for number in range(last + 1):
         if number not in numbers:
             _checked(_prctl(_PR_CAPBSET_DROP, number), "PR_CAPBSET_DROP")
     _checked(_prctl(_PR_SET_KEEPCAPS, 1), "PR_SET_KEEPCAPS")

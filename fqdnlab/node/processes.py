@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from fqdnlab.node.spawn import Plan
+from fqdnlab.node.plan import Plan
 
 __all__ = [
     "Identity",

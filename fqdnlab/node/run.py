@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 
 from fqdnlab.errors import UsageError
+from fqdnlab.node.plan import Plan
 from fqdnlab.node.processes import Piped, launch_piped
-from fqdnlab.node.spawn import Plan
 from fqdnlab.pb import control_pb2
 
 __all__ = ["Command"]

@@ -22,8 +22,8 @@ from fqdnlab.errors import (
 )
 from fqdnlab.node.endpoints import as_message
 from fqdnlab.node.node import Node
+from fqdnlab.node.plan import Plan
 from fqdnlab.node.run import Command
-from fqdnlab.node.spawn import Plan
 from fqdnlab.node.supervisor import Slot
 from fqdnlab.node.users import command_environment, command_user
 from fqdnlab.pb import control_pb2 as pb

@@ -2,8 +2,9 @@
 
 The node service starts all of a lab's processes and all endpoint commands through this, because
 nothing may run between fork and exec in a process that has imported gRPC.  It runs as root for a
-moment: it reads nothing of the environment or the directory of the lab's user, and imports the
-standard library alone.  The pid stays the same over the exec.
+moment: it reads nothing of the environment or the directory of the lab's user.  It imports little,
+as it stands before every command: each module costs a millisecond.  The pid stays the same over
+the exec.
 """
 
 from __future__ import annotations
@@ -11,70 +12,27 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from fqdnlab.node import kernel
 from fqdnlab.node.private import make_readable, own_files
 
-__all__ = ["Plan", "main"]
+__all__ = ["main"]
 
 _FAILED = 126  # as a shell: found, and could not be run
 _NOT_FOUND = 127
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to run, and as what.
+TYPE_CHECKING = False  # typing's own costs 4 ms
+if TYPE_CHECKING:
+    from fqdnlab.node.plan import Plan
 
-    Attributes
-    ----------
-    argv : list of str
-        Looked up in the ``PATH`` of `env`.
-    env : dict
-        The whole environment.
-    netns : str
-        Path of a network namespace to enter; empty: stay.
-    uid, gid : int
-        Taken on after all else.
-    groups : list of int
-        Supplementary groups.
-    capabilities : list of int
-        Kept by a `uid` that is not 0 (linux/capability.h), and the only ones.
-    private : str
-        Directory with ``resolv.conf``, ``hosts``, ``nsswitch.conf`` to be seen in /etc, in a mount
-        namespace of its own; empty: no such namespace.
-    hostname : str
-        With `private`: what the process sees as the machine's name.
-    readable : list of str
-        Directories that `uid` must be able to read though their parents forbid it.
-    cwd : str
-        Where it runs; "/" if that is not to be entered.
-    """
 
-    argv: list[str]
-    env: dict[str, str]
-    netns: str = ""
-    uid: int = 0
-    gid: int = 0
-    groups: list[int] = field(default_factory=list)
-    capabilities: list[int] = field(default_factory=list)
-    private: str = ""
-    hostname: str = ""
-    readable: list[str] = field(default_factory=list)
-    cwd: str = "/"
+class _Given:
+    """A `plan.Plan` as it came: what that imports would take longer than all else here."""
 
-    def to_json(self) -> str:
-        """One line, for the command line of the helper."""
-        return json.dumps(asdict(self), separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """The plan that `to_json` wrote."""
-        given: dict[str, Any] = json.loads(text)
-        return cls(**given)
+    def __init__(self, text: str) -> None:
+        self.__dict__.update(json.loads(text))
 
 
 def _become(plan: Plan) -> None:
@@ -84,7 +42,7 @@ def _become(plan: Plan) -> None:
         os.close(fd)
     if plan.private:
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS)
-        socket.sethostname(plan.hostname)
+        kernel.sethostname(plan.hostname)
         own_files(plan.private)
     elif plan.readable:
         make_readable(plan.readable, plan.uid, plan.gid)
@@ -115,7 +73,7 @@ def _default_signals() -> None:
 
 def main(arguments: list[str]) -> int:
     """Exec what the plan says; returns only on failure, with the status to exit with."""
-    plan = Plan.from_json(arguments[0])
+    plan: Plan = _Given(arguments[0])  # type: ignore[assignment]
     try:
         _become(plan)
     except OSError as error:

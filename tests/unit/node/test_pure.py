@@ -27,8 +27,8 @@ from fqdnlab.node.addresses import (
 from fqdnlab.node.commands import PROCESSES, Lab, process_plan
 from fqdnlab.node.endpoints import next_number
 from fqdnlab.node.metrics import merge
+from fqdnlab.node.plan import Plan
 from fqdnlab.node.service import status_code
-from fqdnlab.node.spawn import Plan
 from fqdnlab.node.state import EndpointRecord, FaultEntry, LabState, SlotRecord
 from fqdnlab.node.teardown import lab_of_netns
 from fqdnlab.node.users import User, command_environment
