@@ -9,13 +9,13 @@
     way 3, packet   endpoint ─► enforcer: conntrack ─► ipcache ─► policy ─► verdict
                                    ring buffer ─► observer ─► flow ─► table, plot, JSON
 
-The steps are numbered in the code's comments (``way 2.4``); docs/architecture.md lists them with the
+The steps are numbered in the comments (``way 2.4``); docs/architecture.md lists them with the
 processes.  `Lab` is the way in::
 
     with fqdnlab.Lab("intro") as lab:
         web = lab.endpoint("web", labels={"app": "web"})
 
-What is public stands in ``__all__``; it is imported when it is first used, so that what needs no lab
+What is public stands in ``__all__``; it is imported when first used, so that what needs no lab
 (``fqdnlab policy validate``, a recording) loads none.
 """
 
