@@ -49,7 +49,8 @@ def _load() -> ctypes.CDLL:
         lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
         raise SetupError("libbpf.so.1 is missing", "sudo apt-get install libbpf1") from error
-    lib.libbpf_set_print(None)
+    if not os.environ.get("FQDNLAB_LIBBPF_LOG"):  # the verifier's words go to stderr with it
+        lib.libbpf_set_print(None)
     return lib
 
 
