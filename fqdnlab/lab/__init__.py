@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fqdnlab.lab.applied import Applied
 from fqdnlab.lab.endpoint import Connection, Endpoint
 from fqdnlab.lab.lab import Lab
 from fqdnlab.lab.machine import machine_service
@@ -9,6 +10,7 @@ from fqdnlab.lab.process import Process
 from fqdnlab.lab.running import Result, Running
 
 __all__ = [
+    "Applied",
     "Connection",
     "Endpoint",
     "Lab",

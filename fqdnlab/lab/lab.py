@@ -11,6 +11,7 @@ import pandas as pd
 
 from fqdnlab.errors import PolicyError, UnavailableError, UsageError
 from fqdnlab.lab import tables
+from fqdnlab.lab.applied import Applied
 from fqdnlab.lab.calls import Peer, error_from
 from fqdnlab.lab.endpoint import Endpoint
 from fqdnlab.lab.machine import MachineClient
@@ -202,7 +203,7 @@ class Lab:
 
     # ------------------------------------------------------------ policies
 
-    def apply(self, policy: str | Path, timeout: float = 5.0) -> pb.ApplyPolicyReply:
+    def apply(self, policy: str | Path, timeout: float = 5.0) -> Applied:
         """Apply the policies of a file, or of a text that is YAML (ways 1.1 and 1.9).
 
         Parameters
@@ -227,7 +228,7 @@ class Lab:
         if not reply.accepted:
             places = tuple((f.path, f.line, f.message) for f in reply.faults)
             raise PolicyError(reply.note or "the policy is invalid", "nothing was changed", places)
-        return reply
+        return Applied.of(reply)
 
     def delete_policy(self, name: str, namespace: str = "", kind: str = "") -> None:
         """Withdraw a policy."""

@@ -1,0 +1,59 @@
+"""What came of applying policies, as a person reads it."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+from fqdnlab.pb import control_pb2 as pb
+
+__all__ = ["Applied"]
+
+
+@dataclass(frozen=True, repr=False)
+class Applied:
+    """Policies that were taken; they hold in the kernel and at the proxy unless it says otherwise.
+
+    Attributes
+    ----------
+    policies : tuple of PolicyStatus
+        Name, whether it is enforced under the lab's profile, why not, lint, selected endpoints.
+    revision : int
+        Rises with every change of policies.
+    note : str
+        Such as ``applied; DNS waits: the proxy is dead``.
+    late : tuple of str
+        Who has not acknowledged in time.
+    """
+
+    policies: tuple[pb.PolicyStatus, ...]
+    revision: int
+    note: str
+    late: tuple[str, ...]
+    accepted: bool = True
+
+    @classmethod
+    def of(cls, reply: pb.ApplyPolicyReply) -> Applied:
+        """The agent's reply."""
+        late = tuple(reply.late)
+        return cls(tuple(reply.policies), reply.revision, reply.note, late, reply.accepted)
+
+    def lines(self) -> list[str]:
+        """One line a policy, then one for each thing to know about it."""
+        found = []
+        for one in self.policies:
+            word = "enforced" if one.enforced else "accepted, not enforced"
+            whom = f"selects {', '.join(one.endpoints)}" if one.endpoints else "selects no endpoint"
+            found.append(f"{one.namespace}/{one.name}".lstrip("/") + f": {word}; {whom}")
+            reasons = () if one.enforced else one.fields
+            found += [f"  not enforced: {f.path} (line {f.line}): {f.reason}" for f in reasons]
+            found += [f"  mind: {f.path} (line {f.line}): {f.reason}" for f in one.lint]
+        found += [self.note] if self.note else []
+        found += [f"late: {who}" for who in self.late]
+        return found
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space:pre-wrap'>{html.escape(repr(self))}</pre>"
