@@ -154,6 +154,8 @@ struct node_config {
 	__u64 epoch;		   /* raised by the agent after it changed what could change a verdict */
 	__u32 uplink;		   /* ifindex of the node's uplink */
 	__u32 trace_udp_redirects; /* 1: an event for each redirected UDP question too */
+	__u32 tproxy;		   /* 1: mark what is redirected, and leave the choice of a socket to TPROXY */
+	__u32 pad;
 };
 
 /* rule_counters: PERCPU_ARRAY by rule index; drop_counters: PERCPU_ARRAY by reason (256) */

@@ -60,13 +60,16 @@ static __always_inline bool source_is_its_own(const struct endpoint_info *ep, co
 	return p->icmp == ICMP_KIND_NEIGHBOUR && (link_local(p->saddr) || unspecified(p->saddr));
 }
 
-/* Redirected: fragments cannot be (the proxy would see a whole question that was never judged whole). */
+/* Way 2.2.  Redirected: fragments cannot be (the proxy would see a whole question that was never judged whole). */
 static __always_inline int redirect(struct __sk_buff *skb, const struct packet *p, struct decision *d, __u32 ep_id)
 {
 	struct node_config *c = settings();
 	bool opens = p->proto != PROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 
-	d->reason = p->fragment == FRAG_NONE ? steer(skb, p) : DROP_FRAG_INVALID;
+	if (p->fragment != FRAG_NONE)
+		d->reason = DROP_FRAG_INVALID;
+	else if (!c || !c->tproxy)
+		d->reason = steer(skb, p);
 	if (d->reason)
 		return drop(p, d, ep_id, DIR_EGRESS);
 	skb->mark = MARK_TO_PROXY;
@@ -127,7 +130,7 @@ static __always_inline int judge_opener(struct __sk_buff *skb, struct packet *p,
 	return TC_NEXT;
 }
 
-/* Way 3.1 */
+/* Ways 2.1 and 3.1: the endpoint's packet arrives. */
 SEC("tc")
 int from_endpoint(struct __sk_buff *skb)
 {

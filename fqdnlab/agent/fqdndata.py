@@ -48,6 +48,8 @@ class FQDNData(fqdndata_pb2_grpc.FQDNDataServicer):  # type: ignore[misc]
                         _log.warning("%s answers %s", session.name, response.response)
                     elif response.request_id.isdigit():
                         publisher.acknowledge(session, int(response.request_id))
+                    else:  # Cilium's Standalone DNS Proxy names none: the one it was sent
+                        publisher.acknowledge(session, session.sent)
             except grpc.RpcError:
                 pass
             finally:

@@ -112,7 +112,10 @@ class Kernel:
             ) from error
 
     def _put_config(self) -> None:
-        self.maps.put_config(self._epoch, self._uplink, self._settings.trace_udp_redirects)
+        given = self._settings
+        self.maps.put_config(
+            self._epoch, self._uplink, given.trace_udp_redirects, given.steer == "tproxy"
+        )
 
     def live_addresses(self, endpoints: Iterable[int]) -> set[bytes]:
         """Addresses to which one of `endpoints` has a living flow that it opened."""

@@ -66,9 +66,9 @@ def _endpoints(state: AgentState, snapshot: pb.PolicyState) -> None:
         if entry is None:
             entry = by_identity[identity] = snapshot.identity_to_endpoint_mapping.add()
             entry.identity = identity
-        entry.endpoint_info.add(
-            id=number, ip=[abi.ip_object(abi.ip16(a)).packed for a in addresses]
-        )
+        # One info an address: Cilium's Standalone DNS Proxy finds an endpoint by its first only.
+        for address in addresses:
+            entry.endpoint_info.add(id=number, ip=[abi.ip_object(abi.ip16(address)).packed])
 
     for endpoint in state.endpoints.values():
         addresses = [a for a in (endpoint.ip4, endpoint.ip6) if a]

@@ -75,8 +75,11 @@ class Maps:
             table.close()
         self.conntrack.delete(_U32.pack(ep_id))
 
-    def put_config(self, epoch: int, uplink: int, trace_udp_redirects: bool) -> None:
-        self.config.update(_U32.pack(0), abi.CONFIG.pack(epoch, uplink, int(trace_udp_redirects)))
+    def put_config(
+        self, epoch: int, uplink: int, trace_udp_redirects: bool, tproxy: bool = False
+    ) -> None:
+        value = abi.CONFIG.pack(epoch, uplink, int(trace_udp_redirects), int(tproxy))
+        self.config.update(_U32.pack(0), value)
 
     def epoch(self) -> int:
         value = self.config.lookup(_U32.pack(0))

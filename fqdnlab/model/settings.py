@@ -54,6 +54,9 @@ class LabSettings:
         How many mappings the proxy keeps for a dead agent.
     attach : {"auto", "tcx", "clsact"}
         How the enforcer is attached.
+    steer : {"sockmap", "tproxy"}
+        How redirected DNS finds its proxy: ours by its socket, or another by TPROXY rules that
+        somebody adds in the node's namespace (without them nobody answers).
     trace_udp_redirects : bool
         Whether each redirected UDP question makes a packet event beside its DNS record.
     flow_history : int
@@ -80,6 +83,7 @@ class LabSettings:
     agent_dead: Literal["reconcile", "drop"] = "reconcile"
     kept_mappings: int = 100_000
     attach: Literal["auto", "tcx", "clsact"] = "auto"
+    steer: Literal["sockmap", "tproxy"] = "sockmap"
     trace_udp_redirects: bool = False
     flow_history: int = 65_536
     max_ipcache: int = 16_384
@@ -129,6 +133,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "upstream_timeout_answer": ("servfail", "silent"),
     "agent_dead": ("reconcile", "drop"),
     "attach": ("auto", "tcx", "clsact"),
+    "steer": ("sockmap", "tproxy"),
 }
 
 

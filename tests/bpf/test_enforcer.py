@@ -164,6 +164,17 @@ def test_a_redirect_without_a_proxy_fails_closed(
     assert bench.dropped(ip(me, remote, UDP, udp(1000, 53)), 240)
 
 
+@BOTH
+def test_a_redirect_left_to_tproxy_goes_on_untracked(
+    bench: Bench, me: str, remote: str, world: int
+) -> None:
+    """With the mark, as live packets show in `make interop`: to whom nft rules say, or to nobody."""
+    bench.maps.put_config(1, 0, False, tproxy=True)
+    bench.allow(world, UDP, 53, 24, verdict=abi.VERDICT_REDIRECT, proxy_port=53)
+    assert bench.passes(ip(me, remote, UDP, udp(1000, 53)))
+    assert not list(bench.maps.flows(1))
+
+
 def test_the_proxys_own_answers_pass_untracked(bench: Bench) -> None:
     assert bench.back(ip(R4, EP4, UDP, udp(53, 1000)), mark=abi.MARK_FROM_PROXY) == NEXT
     assert not list(bench.maps.flows(1))

@@ -13,18 +13,6 @@ BINARY = ROOT / "build" / "interop" / "policycheck"
 INTEROP = ROOT / "interop"
 
 
-def build() -> Path:
-    """Build the peer from the sources that interop/go.mod names."""
-    BINARY.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["go", "build", "-p=2", "-buildvcs=false", "-o", str(BINARY), "./policycheck"],
-        cwd=INTEROP,
-        check=True,
-        timeout=850,
-    )
-    return BINARY
-
-
 def examples() -> list[Path]:
     """The policies that Cilium publishes with its sources."""
     done = subprocess.run(

@@ -19,24 +19,12 @@ from tests.bpf.packets import ICMP, TCP, icmp, ip, tcp
 from tests.observer_data import API, EP4, answer, dns_record, question
 from tests.observer_kit import Kit, observer_kit
 
-pytestmark = pytest.mark.timeout(900)  # the first build of hubble takes minutes
-
-ROOT = Path(__file__).parents[2]
-BINARY = ROOT / "build" / "interop" / "hubble"
 DENIED = "203.0.113.5"
 
 
-@pytest.fixture(scope="module")
-def hubble() -> Path:
-    """The CLI, built from the sources that interop/go.mod names."""
-    BINARY.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["go", "build", "-buildvcs=false", "-o", str(BINARY), "github.com/cilium/cilium/hubble"],
-        cwd=ROOT / "interop",
-        check=True,
-        timeout=850,
-    )
-    return BINARY
+@pytest.fixture(scope="session")
+def hubble(programs: Path) -> Path:
+    return programs / "hubble"
 
 
 @pytest.fixture(scope="module")

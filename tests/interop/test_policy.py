@@ -8,22 +8,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from fqdnlab.model.policy_parser import CheckedDocument, check_documents
 from tests.interop.policy_documents import Maker
-from tests.interop.policy_peer import ask, build, examples
-
-pytestmark = pytest.mark.timeout(900)  # the first build of the peer takes minutes
+from tests.interop.policy_peer import ask, examples
 
 DOCUMENTS = 3_000
 #: One value in so many may be wrong.
 ODDS = (25, 60, 150)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _peer() -> None:
-    build()
 
 
 #: What a reason must show: a document, and what the peer must say of it.  None: it is no reason.
