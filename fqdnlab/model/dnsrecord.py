@@ -36,6 +36,7 @@ class Early(IntEnum):
     AGENT_DEAD = 1
     HOLD_DEADLINE = 2
     HOLD_OFF = 3
+    REFUSED = 4  # by the agent: its maps are full
 
 
 class DnsRecord(NamedTuple):

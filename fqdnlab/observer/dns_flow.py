@@ -24,6 +24,7 @@ EARLY: dict[int, str] = {
     Early.AGENT_DEAD: "agent-dead",
     Early.HOLD_DEADLINE: "hold-deadline",
     Early.HOLD_OFF: "hold-off",
+    Early.REFUSED: "refused",
 }
 _WAITS = frozenset({"agent-dead", "hold-deadline"})
 

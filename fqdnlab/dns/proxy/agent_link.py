@@ -14,7 +14,9 @@ from typing import Any
 
 from fqdnlab.dns.proxy.answers import Answers, Held
 from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.counts import Counts
 from fqdnlab.dns.proxy.journal import Journal, Kept
+from fqdnlab.model.settings import LabSettings
 from fqdnlab.pb import fqdndata_pb2 as pb
 
 __all__ = ["AgentLink"]
@@ -32,6 +34,14 @@ _OPTIONS = [
 ]
 
 
+def _import_grpc() -> tuple[Any, Any]:
+    import grpc
+
+    from fqdnlab.pb import fqdndata_pb2_grpc
+
+    return grpc, fqdndata_pb2_grpc
+
+
 class AgentLink:
     """The streams to the agent, as long as there is one.
 
@@ -41,8 +51,8 @@ class AgentLink:
         The agent's socket.
     answers : Answers
     journal : Journal
-    keep : bool
-        False: what is learned while no agent is there is dropped.
+    settings : LabSettings
+    counts : Counts
     take_policy : callable
         Given each snapshot; what it has done is then acknowledged (way 1.8).
     """
@@ -52,13 +62,16 @@ class AgentLink:
         path: Path,
         answers: Answers,
         journal: Journal,
-        keep: bool,
+        settings: LabSettings,
+        counts: Counts,
         take_policy: Callable[[pb.PolicyState], None],
     ) -> None:
         self._path = path
         self._answers = answers
         self._journal = journal
-        self._keep = keep
+        self._keep = settings.agent_dead == "reconcile"
+        self._hold_ns = int(settings.hold * 1e9)
+        self._counts = counts
         self._take_policy = take_policy
         self._out: list[Held] = []
         self._sent: dict[int, Held] = {}
@@ -81,6 +94,8 @@ class AgentLink:
         """For the agent that comes; or not, as the lab wants it."""
         if self._keep:
             self._journal.keep(mapping)
+        else:
+            self._counts.lost_mappings += 1
 
     @property
     def busy(self) -> bool:
@@ -91,17 +106,17 @@ class AgentLink:
 
     async def run(self) -> None:
         """Connect, serve, connect again; until cancelled."""
-        import grpc  # a quarter of a second: serving does not wait for it
-
-        from fqdnlab.pb import fqdndata_pb2_grpc
-
+        # A quarter of a second to import: serving does not wait for it.
+        grpc, stubs = await asyncio.get_running_loop().run_in_executor(None, _import_grpc)
         while True:
             try:
                 async with grpc.aio.insecure_channel(f"unix:{self._path}", _OPTIONS) as channel:
-                    await self._serve(fqdndata_pb2_grpc.FQDNDataStub(channel))
+                    await self._serve(stubs.FQDNDataStub(channel))
             except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, OSError) as e:
                 if self.connected:
                     _log.warning("the agent is gone: %s", type(e).__name__)
+            except Exception:  # whatever it was, the next connection may do
+                _log.exception("the link to the agent")
             finally:
                 self._gone()
             await asyncio.sleep(_RETRY)
@@ -169,7 +184,7 @@ class AgentLink:
         response = pb.RESPONSE_CODE_NO_ERROR
         try:
             self._take_policy(snapshot)
-        except (OSError, ValueError):
+        except Exception:  # it stays as it was, and the agent says who is late
             _log.exception("snapshot %s", snapshot.request_id)
             response = pb.RESPONSE_CODE_SERVER_FAILURE
         reply = pb.PolicyStateResponse(response=response, request_id=snapshot.request_id)
@@ -200,7 +215,7 @@ class AgentLink:
             fqdn=mapping.name,
             ip=mapping.addresses,
             ttl=mapping.ttl,
-            seen_ns=boottime(),
+            seen_ns=boottime() + self._hold_ns,  # a client may be given its TTL as late as then
             kept=held.kept,
         )
 

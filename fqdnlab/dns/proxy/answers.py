@@ -23,18 +23,22 @@ from fqdnlab.model.settings import LabSettings
 __all__ = ["Agent", "Answers", "Held"]
 
 _MOST_LEASES = 200_000
+_MOST_ADDRESSES = 4096  # of one name
 Record = Callable[[Transaction, int, bytes], None]
 
 
 class Held:
     """A mapping on its way to the agent, and the transactions that wait for it."""
 
-    __slots__ = ("endpoint", "kept", "key", "mapping", "waiting")
+    __slots__ = ("again", "kept", "key", "mapping", "waiting")
 
-    def __init__(self, mapping: Kept, key: tuple[int, bytes], kept: bool = False) -> None:
+    def __init__(
+        self, mapping: Kept, key: tuple[int, bytes], kept: bool = False, again: bool = False
+    ) -> None:
         self.mapping = mapping
         self.key = key
         self.kept = kept
+        self.again = again
         self.waiting: list[Transaction] = []
 
 
@@ -73,6 +77,8 @@ class Answers:
         self._hold = settings.hold
         self._scale = settings.time_scale
         self._lock = settings.name_lock
+        self._most = settings.kept_mappings
+        self._handed = 0
         self._record = record
         self._counts = counts
         self._leases: dict[tuple[int, bytes], dict[bytes, int]] = {}
@@ -127,6 +133,7 @@ class Answers:
             if busy is None:
                 self.release(t)
             else:  # per-name lock: not before the answer that came first
+                t.leased = True
                 self._wait(busy, t)
             return
         agent = self.agent
@@ -139,20 +146,34 @@ class Answers:
             self.release(t)
             return
         if held is None or held.mapping != mapping:
-            held = self._on_way[key] = self._by_name[t.name] = Held(mapping, key)
-            agent.hand_over(held)
+            if self._handed > self._most:  # a silent agent, for long
+                self._counts.lost_mappings += 1
+                t.early = Early.HOLD_DEADLINE
+                self.release(t)
+                return
+            held = self._hand_over(agent, Held(mapping, key))
         if self._hold:
             self._wait(held, t)
         else:
             t.early = Early.HOLD_OFF
             self.release(t)
 
+    def _hand_over(self, agent: Agent, held: Held) -> Held:
+        self._on_way[held.key] = self._by_name[held.key[1]] = held
+        self._handed += 1
+        agent.hand_over(held)
+        return held
+
     def _leased(self, key: tuple[int, bytes], addresses: tuple[bytes, ...], ttl: int) -> bool:
         lease = self._leases.get(key)
         if lease is None:
             return False
-        until = boottime() + int(ttl * 1e9 / self._scale)
+        until = self._end(ttl)
         return all(lease.get(address, 0) >= until for address in addresses)
+
+    def _end(self, ttl: int) -> int:
+        """When the TTL of an answer that is released now is over."""
+        return boottime() + int(ttl * 1e9 / self._scale)
 
     def _wait(self, held: Held, t: Transaction) -> None:
         held.waiting.append(t)
@@ -171,26 +192,43 @@ class Answers:
                 return
             self._deadlines.popleft()
             if not t.done:
-                t.early = Early.HOLD_DEADLINE
                 self._counts.update_timeouts += 1
-                self.release(t)
+                self._release_early(t, Early.HOLD_DEADLINE)
+
+    def _release_early(self, t: Transaction, why: Early) -> None:
+        if not t.leased and not t.done:
+            t.early = why
+        self.release(t)
 
     def acknowledged(self, held: Held, valid_until: int) -> None:
         """Way 2.9: the kernel holds it (0: the agent would not have it)."""
         self._settle(held)
-        if valid_until:
-            if len(self._leases) >= _MOST_LEASES:
-                self._leases.clear()
-            lease = self._leases.setdefault(held.key, {})
-            if len(lease) > 4096:
-                lease.clear()
-            for address in held.mapping.addresses:
-                lease[address] = valid_until
-        else:
+        if not valid_until:
             self._counts.refused_mappings += 1
+            for t in held.waiting:
+                self._release_early(t, Early.REFUSED)
+            return
+        self._note_lease(held, valid_until)
+        # Open for as long as each client is told?  Not for one that came late to a slow agent's.
+        enough = held.again or valid_until >= self._end(held.mapping.ttl)
+        late = []
         for t in held.waiting:
-            self.release(t)
-        held.waiting.clear()
+            if enough or t.leased:
+                self.release(t)
+            elif not t.done:
+                late.append(t)
+        if late and self.agent is not None:
+            again = self._hand_over(self.agent, Held(held.mapping, held.key, again=True))
+            again.waiting = late
+
+    def _note_lease(self, held: Held, valid_until: int) -> None:
+        if len(self._leases) >= _MOST_LEASES:
+            self._leases.clear()
+        lease = self._leases.setdefault(held.key, {})
+        if len(lease) > _MOST_ADDRESSES:
+            lease.clear()
+        for address in held.mapping.addresses:
+            lease[address] = valid_until
 
     def agent_gone(self, held: Held) -> None:
         """It will not be acknowledged: release, and keep the mapping."""
@@ -198,12 +236,10 @@ class Answers:
         if self.agent is not None:
             self.agent.keep(held.mapping)
         for t in held.waiting:
-            if not t.done:
-                t.early = Early.AGENT_DEAD
-                self.release(t)
-        held.waiting.clear()
+            self._release_early(t, Early.AGENT_DEAD)
 
     def _settle(self, held: Held) -> None:
+        self._handed -= 1
         if self._on_way.get(held.key) is held:
             del self._on_way[held.key]
         if self._by_name.get(held.key[1]) is held:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from fqdnlab.dns.proxy.answers import Answers, Record
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
+from fqdnlab.dns.proxy.sockets import is_own
 from fqdnlab.dns.proxy.table import PolicyTable
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.dns.proxy.upstream import UdpUpstreams
@@ -19,6 +21,7 @@ from fqdnlab.pb import fqdndata_pb2 as pb
 __all__ = ["Asking"]
 
 UDP, TCP = 17, 6
+Ask = Callable[[Transaction], None]
 
 
 class Asking:
@@ -31,8 +34,8 @@ class Asking:
     answers : Answers
     record : callable
     counts : Counts
-    own : frozenset of bytes
-        The proxy's own addresses: nobody may ask them.
+    most_sockets : int
+        Descriptors that questions over UDP may take.
     """
 
     def __init__(
@@ -42,21 +45,20 @@ class Asking:
         answers: Answers,
         record: Record,
         counts: Counts,
-        own: frozenset[bytes],
+        most_sockets: int,
     ) -> None:
         self._loop = loop
         self._settings = settings
         self._answers = answers
         self._record = record
         self._counts = counts
-        self._own = own
         self._reject = REFUSED if settings.reject_code == "refused" else NXDOMAIN
         self._limit = settings.concurrency_limit
         self._timeout_ns = int(settings.upstream_timeout * 1e9)
         self.table = PolicyTable(pb.PolicyState())
-        self.upstreams = UdpUpstreams(loop, self._udp_answered, settings.transparent)
+        self.upstreams = UdpUpstreams(loop, self.answered, settings.transparent, most_sockets)
         self._asked: deque[Transaction] = deque()
-        self._queue: deque[tuple[float, Transaction]] = deque()
+        self._queue: deque[tuple[float, Transaction, Ask]] = deque()
         self._in_flight = 0
 
     # ------------------------------------------------------------ questions
@@ -66,7 +68,7 @@ class Asking:
         self._counts.received += 1
         verdict = self.table.decide(t.client, t.server, t.port << 8 | t.transport, t.name)
         t.endpoint, t.rule = verdict.endpoint, verdict.rule
-        if verdict.allowed and t.server not in self._own:
+        if verdict.allowed and not is_own(t.server):
             self._counts.forwarded += 1
             return True
         self._counts.denied += 1
@@ -76,32 +78,51 @@ class Asking:
         return False
 
     def ask_udp(self, t: Transaction) -> None:
-        """Way 2.5, or wait for room, or be shed."""
+        """Way 2.5 over UDP."""
+        self.ask(t, self.upstreams.ask)
+
+    def ask(self, t: Transaction, ask: Ask) -> None:
+        """Way 2.5, or wait for room, or be shed.
+
+        Parameters
+        ----------
+        t : Transaction
+        ask : callable
+            Sends the question on and sets `t.asked`; OSError if it cannot.
+        """
         if self._limit and self._in_flight >= self._limit:
-            self._no_room(t)
+            self._no_room(t, ask)
             return
         self._in_flight += 1
         self._asked.append(t)
         try:
-            self.upstreams.ask(t)
+            ask(t)
         except OSError:
             self._in_flight -= 1
             self._answers.failed(t)
 
-    def _udp_answered(self, t: Transaction, data: bytes) -> None:
+    def answered(self, t: Transaction, data: bytes) -> None:
+        """Way 2.6 is done: `data` is believed."""
         self._in_flight -= 1
         self._answers.answered(t, data)
         if self._queue:
             self._next()
 
+    def give_up(self, t: Transaction, silent: bool = False) -> None:
+        """No answer will come, or nobody waits for it any more."""
+        if t.asked is not None:
+            t.forget()
+            self._in_flight -= 1
+        self._answers.failed(t, silent)
+
     # ------------------------------------------------------------ limits
 
-    def _no_room(self, t: Transaction) -> None:
+    def _no_room(self, t: Transaction, ask: Ask) -> None:
         grace = self._settings.concurrency_grace
         if not grace:
             self._shed(t)
             return
-        self._queue.append((self._loop.time() + grace, t))
+        self._queue.append((self._loop.time() + grace, t, ask))
         self._loop.call_later(grace, self._shed_late)
 
     def _shed(self, t: Transaction) -> None:
@@ -115,21 +136,19 @@ class Asking:
 
     def _next(self) -> None:
         while self._queue and self._in_flight < self._limit:
-            self.ask_udp(self._queue.popleft()[1])
+            self.ask(*self._queue.popleft()[1:])
 
     # ------------------------------------------------------------ time-outs
 
     def sweep(self) -> None:
         """Give up on questions whose time is over; called a few times a second."""
         last = boottime() - self._timeout_ns
+        silent = self._settings.upstream_timeout_answer == "silent"
         asked = self._asked
-        while asked and (asked[0].start <= last or not asked[0].asked):
+        while asked and (asked[0].start <= last or asked[0].asked is None):
             t = asked.popleft()
-            if t.asked:
-                t.asked = False
-                self._in_flight -= 1
-                self.upstreams.forget(t)
-                self._answers.failed(t, self._settings.upstream_timeout_answer == "silent")
+            if t.asked is not None:
+                self.give_up(t, silent)
         self.upstreams.close_idle()
         if self._queue:
             self._next()

@@ -12,12 +12,17 @@ __all__ = ["Counts"]
 _BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0)
 
 
+def _ours(name: str, text: str, value: float) -> Family:
+    return Family(f"fqdnlab_proxy_{name}_total", "counter", text, [({}, value)])
+
+
 class Counts:
     """Plain numbers, added to on the hot path, made into metrics when asked."""
 
     def __init__(self) -> None:
         self.received = self.forwarded = self.denied = self.malformed = self.failed = 0
         self.shed = self.update_timeouts = self.refused_mappings = 0
+        self.lost_mappings = self.unsent = 0
         self.early = dict.fromkeys(Early, 0)
         self._buckets = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0
@@ -68,12 +73,10 @@ class Counts:
                 "Answers released before the kernel held their addresses",
                 [({"reason": e.name.lower()}, n) for e, n in self.early.items() if e],
             ),
-            Family(
-                "fqdnlab_proxy_failed_total",
-                "counter",
-                "Questions without an answer from upstream",
-                [({}, self.failed)],
-            ),
+            _ours("failed", "Questions without an answer from upstream", self.failed),
+            _ours("refused_mappings", "Mappings the agent would not have", self.refused_mappings),
+            _ours("lost_mappings", "Mappings that no agent took, not kept", self.lost_mappings),
+            _ours("unsent", "Answers that could not be sent to the client", self.unsent),
         ]
 
     def _histogram(self) -> Family:

@@ -1,17 +1,23 @@
 """Mappings that no agent took: kept in order, on disk too, for the agent that comes.
 
 One file for all generations, only ever appended to; whoever hands it over renames it first, so that
-a generation that is still draining loses nothing.
+a generation that is still draining loses nothing: it sees, after each line, whether the file is
+still the one of that name, and if not writes the line again.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Journal", "Kept"]
+__all__ = ["Journal", "Kept", "peek"]
+
+_log = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
@@ -38,26 +44,72 @@ class Journal:
         self._path = folder / "kept.jsonl"
         self._most = most
         self._known: dict[Kept, None] = {}
+        self._lines = 0
+        self._over = 0  # of `dropped`, those still in the files
         self._fd = -1
         self.kept = 0
         self.dropped = 0
 
     def keep(self, mapping: Kept) -> None:
-        """Append `mapping`, unless it is there already."""
+        """Append `mapping`, unless it is there already; never fails, what is lost is counted."""
         if mapping in self._known:
             return
         if len(self._known) >= self._most:
             self.dropped += 1
             if not self._most:
                 return
+            self._over += 1
             self._known.pop(next(iter(self._known)))
+        try:
+            self._append(mapping)
+        except OSError as error:
+            self.dropped += 1
+            _log.warning("%s: %s", self._path, error)
+            self.close()
+            return
         self._known[mapping] = None
         self.kept += 1
-        line = [mapping.endpoint, mapping.name, [a.hex() for a in mapping.addresses], mapping.ttl]
-        if self._fd < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._fd = os.open(self._path, flags, 0o600)
-        os.write(self._fd, json.dumps(line).encode() + b"\n")
+
+    def _append(self, mapping: Kept) -> None:
+        if self._lines >= 2 * self._most:  # what it holds in excess is not worth the disk
+            self._shorten()
+        octets = _line(mapping)
+        for _ in range(3):
+            if self._fd < 0:
+                self._open()
+            if os.write(self._fd, octets) != len(octets):
+                raise OSError("no room for a line")
+            self._lines += 1
+            if self._is_current():
+                return
+            self.close()  # renamed meanwhile, and perhaps read already
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o600)
+        if os.fstat(self._fd).st_size:  # maybe by one that was killed in the middle of a line
+            os.write(self._fd, b"\n")
+            self._lines = self._path.read_bytes().count(b"\n")
+
+    def _is_current(self) -> bool:
+        mine = os.fstat(self._fd)
+        with suppress(FileNotFoundError):
+            named = os.stat(self._path)
+            return (mine.st_ino, mine.st_dev) == (named.st_ino, named.st_dev)
+        return False
+
+    def _shorten(self) -> None:
+        kept, files = self.take()
+        fresh = self._folder / f".kept.{os.getpid()}"
+        fresh.write_bytes(b"".join(map(_line, kept)))
+        fresh.rename(self._next_name())
+        for path in files:
+            path.unlink(missing_ok=True)
+        self._known = dict.fromkeys(kept)
+
+    def _next_name(self) -> Path:
+        number = 1 + max((_number(p) for p in self._files()), default=0)
+        return self._folder / f"handing-{number:09d}.jsonl"
 
     def waiting(self) -> bool:
         """Whether there is something to hand over."""
@@ -65,23 +117,16 @@ class Journal:
 
     def take(self) -> tuple[list[Kept], list[Path]]:
         """All that is kept, oldest first, and the files to remove once it is acknowledged."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        if self._path.exists():
-            number = 1 + max((_number(p) for p in self._files()), default=0)
-            self._path.rename(self._folder / f"handing-{number:09d}.jsonl")
+        self.close()
+        with suppress(FileNotFoundError):  # another generation may be quicker
+            self._path.rename(self._next_name())
         files = self._files()
         self._known.clear()
-        found: dict[Kept, None] = {}
-        for path in files:
-            for mapping in _read(path):
-                found.pop(mapping, None)  # the last look-up counts
-                found[mapping] = None
-        kept = list(found)
-        if len(kept) > self._most:
-            self.dropped += len(kept) - self._most
-            kept = kept[len(kept) - self._most :]
+        kept = _read_all(files)
+        over = max(0, len(kept) - self._most)
+        self.dropped += max(0, over - self._over)
+        self._over = 0
+        kept = kept[over:]
         return kept, files
 
     def _files(self) -> list[Path]:
@@ -89,9 +134,29 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
+        self._lines = 0
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def peek(folder: Path) -> list[Kept]:
+    """All that is kept in `folder`, oldest first; nothing is taken."""
+    return _read_all([*sorted(folder.glob("handing-*.jsonl")), folder / "kept.jsonl"])
+
+
+def _read_all(files: Iterable[Path]) -> list[Kept]:
+    found: dict[Kept, None] = {}
+    for path in files:
+        for mapping in _read(path):
+            found.pop(mapping, None)  # the last look-up counts
+            found[mapping] = None
+    return list(found)
+
+
+def _line(m: Kept) -> bytes:
+    words = [m.endpoint, m.name, [a.hex() for a in m.addresses], m.ttl]
+    return json.dumps(words).encode() + b"\n"
 
 
 def _number(path: Path) -> int:
@@ -101,7 +166,10 @@ def _number(path: Path) -> int:
 
 def _read(path: Path) -> list[Kept]:
     found = []
-    for line in path.read_text(errors="replace").splitlines():
+    text = ""
+    with suppress(FileNotFoundError):  # handed over by another generation
+        text = path.read_text(errors="replace")
+    for line in text.splitlines():
         try:
             endpoint, name, addresses, ttl = json.loads(line)
             packed = tuple(bytes.fromhex(a) for a in addresses)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
 from functools import partial
 
 from fqdnlab.dns.proxy.asking import UDP, Asking
@@ -67,6 +66,8 @@ class UdpListener:
             server = asked_address(ancillary)
             if server:
                 self._take(data, source, server)
+            else:
+                self._counts.malformed += 1  # nobody knows whom it asked
 
     def _take(self, data: bytes, source: tuple[str, int], server: bytes) -> None:
         if len(data) < 12 or data[2] & _RESPONSE:
@@ -112,8 +113,10 @@ class UdpListener:
             if len(self._ancillary) > _MOST_SENDERS:
                 self._ancillary.clear()
             ancillary = self._ancillary[server] = reply_ancillary(server)
-        with suppress(OSError):
+        try:
             self.socket.sendmsg((data,), ancillary, 0, source)
+        except OSError:
+            self._counts.unsent += 1
 
     def drain(self) -> None:
         """Take what is still in the socket's queue."""

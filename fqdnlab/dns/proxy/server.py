@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable
 
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 _SWEEP = 0.1
 _QUIET = 100_000_000  # ns without a datagram: what was on its way has come
 _AGENT_PATIENCE = 0.4
+_MOST_DESCRIPTORS = 20_000
+_SO_MEMINFO, _DROPS, _MEMINFO_SIZE = 55, 8, 36
 
 
 class Proxy:
@@ -61,19 +64,20 @@ class Proxy:
         self._settings = settings
         self._socks = MapFd(socks_fd, 4, 8)
         self._addresses = own_addresses(generation)
-        own = frozenset(_packed(a) for a in self._addresses)
         self.counts = Counts()
         self.records = Records(loop, paths.records_socket, generation)
         record = self.records.add
         self._answers = Answers(loop, settings, record, self.counts)
-        self._asking = Asking(loop, settings, self._answers, record, self.counts, own)
+        most = _descriptors() // 2
+        self._asking = Asking(loop, settings, self._answers, record, self.counts, most)
         self._saved = SavedPolicy(paths.proxy_state)
         self.journal = Journal(paths.proxy_state, settings.kept_mappings)
         self._link = AgentLink(
             paths.fqdndata_socket,
             self._answers,
             self.journal,
-            settings.agent_dead == "reconcile",
+            settings,
+            self.counts,
             self._take_policy,
         )
         self._answers.agent = self._link
@@ -115,7 +119,6 @@ class Proxy:
                 tcp,
                 port,
                 self._asking,
-                self._answers,
                 self.counts,
                 self._settings,
             )
@@ -205,6 +208,12 @@ class Proxy:
             one("kept_dropped_total", "counter", "Kept over the limit", self.journal.dropped),
             one("records_lost_total", "counter", "DNS records without room", self.records.lost),
             one(
+                "receive_drops_total",
+                "counter",
+                "Questions that found no room in a socket's queue",
+                sum(_drops(udp.socket) for udp in [*self._udp.values()]),
+            ),
+            one(
                 "unbelieved_total",
                 "counter",
                 "Datagrams that answered no question asked",
@@ -213,9 +222,16 @@ class Proxy:
         ]
 
 
-def _packed(address: str) -> bytes:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.inet_pton(family, address)
+def _descriptors() -> int:
+    """How many this process may have; as many as it is allowed to ask for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return min(most, _MOST_DESCRIPTORS)
+
+
+def _drops(made: socket.socket) -> int:
+    memory = made.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_SIZE)
+    return int.from_bytes(memory[_DROPS * 4 : _DROPS * 4 + 4], "little")
 
 
 def _listens(path: os.PathLike[str]) -> bool:

@@ -16,6 +16,7 @@ from fqdnlab.datapath.abi import MARK_FROM_PROXY
 __all__ = [
     "ANCILLARY",
     "asked_address",
+    "is_own",
     "listener",
     "own_addresses",
     "reply_ancillary",
@@ -32,12 +33,18 @@ _PKTINFO6 = struct.Struct("=16sI")
 #: Room for one PKTINFO.
 ANCILLARY = socket.CMSG_SPACE(_PKTINFO6.size)
 _TRIES = 64
+_OWN4, _OWN6 = b"\x7f\0\x35", b"\xfd\0\0\x53" + bytes(10)
 
 
 def own_addresses(generation: int) -> tuple[str, str]:
     """The private addresses of a generation: distinct, so that two can serve at a time."""
     number = 1 + generation % 250
     return f"127.0.53.{number}", f"fd00:53::{number:x}"
+
+
+def is_own(address: bytes) -> bool:
+    """Whether `address` is one of `own_addresses`, of whatever generation: nobody may ask it."""
+    return address[:-1] == _OWN4 if len(address) == 4 else address[:-2] == _OWN6
 
 
 def _transparent(family: int, kind: int) -> socket.socket:

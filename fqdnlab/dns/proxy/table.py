@@ -70,6 +70,11 @@ class PolicyTable:
     Parameters
     ----------
     snapshot : PolicyState
+
+    Raises
+    ------
+    ValueError
+        If it holds a port or a network that cannot be.
     """
 
     def __init__(self, snapshot: pb.PolicyState) -> None:
@@ -90,10 +95,7 @@ class PolicyTable:
                         self._endpoints[address] = info.id
         for networks in snapshot.identity_to_prefix_mapping:
             for octets in networks.prefix:
-                address, bits = octets[:-1], octets[-1]
-                size = len(address) * 8
-                value = int.from_bytes(address, "big") >> (size - bits)
-                self._prefixes.setdefault((size, bits), {})[value] = networks.identity
+                self._add_prefix(octets, networks.identity)
         for policy in snapshot.egress_l7_dns_policy:
             for server in policy.dns_servers:
                 key = (
@@ -102,9 +104,18 @@ class PolicyTable:
                     server.dns_server_port,
                     server.dns_server_proto,
                 )
+                if not 0 < server.dns_server_port < 1 << 16:
+                    raise ValueError(f"port {server.dns_server_port} cannot be served")
                 self.ports.add(server.dns_server_port)
                 found = self._patterns.setdefault(key, _Patterns())
                 found.add(policy.dns_pattern, policy.fqdnlab_rule)
+
+    def _add_prefix(self, octets: bytes, identity: int) -> None:
+        address, size = octets[:-1], len(octets) * 8 - 8
+        if size not in (32, 128) or octets[-1] > size:
+            raise ValueError(f"{octets.hex()} is no network")
+        value = int.from_bytes(address, "big") >> (size - octets[-1])
+        self._prefixes.setdefault((size, octets[-1]), {})[value] = identity
 
     def decide(self, client: bytes, server: bytes, port_proto: int, name: bytes) -> Decision:
         """Whether the endpoint at `client` may ask the server for a name.

@@ -26,10 +26,14 @@ class Transaction:
         CLOCK_BOOTTIME, ns.
     send : callable
         Gives octets to the client.
-    asked : bool
-        Whether an answer is still awaited from upstream.
+    number : int
+        The id with which it was asked upstream.
+    asked : dict or None
+        Questions that wait where this one does, by `number`; None: no answer is awaited.
     answer : bytes
         What will be released.
+    leased : bool
+        Whether the kernel holds its addresses already; it waits for another's answer only.
     early : int
         `fqdnlab.model.dnsrecord.Early`.
     done : bool
@@ -44,7 +48,9 @@ class Transaction:
         "early",
         "end",
         "endpoint",
+        "leased",
         "name",
+        "number",
         "port",
         "query",
         "rule",
@@ -81,7 +87,15 @@ class Transaction:
         self.rule = rule
         self.start = start
         self.send = send
-        self.asked = False
+        self.number = 0
+        self.asked: dict[int, Transaction] | None = None
+        self.leased = False
         self.answer = b""
         self.early = 0
         self.done = False
+
+    def forget(self) -> None:
+        """Stop waiting for an answer from upstream: one that comes is believed no more."""
+        if self.asked is not None:
+            del self.asked[self.number]
+            self.asked = None

@@ -8,10 +8,12 @@ very socket.  Ports and ids are random; sockets are replaced after some use.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.sockets import upstream_socket
@@ -23,16 +25,21 @@ _USES = 4096  # questions a socket asks before another takes its place
 _AGE = 30 * 10**9
 _BATCH = 128
 _LARGEST = 65535
+_SERVERS = 256  # sockets of one endpoint: it may ask many servers, not starve others of theirs
+_OLDEST = 8  # looked at to make room
+_RESPONSE, _KIND = 0x80, 0xF8  # of the third octet: QR, and OPCODE with it
 
 Answered = Callable[[Transaction, bytes], None]
+_Key = tuple[bytes, bytes, int]  # endpoint's address, server, its port
 
 
 class _Port:
     """One socket: from one endpoint to one server."""
 
-    __slots__ = ("born", "socket", "used", "waiting")
+    __slots__ = ("born", "key", "socket", "used", "waiting")
 
-    def __init__(self, made: socket.socket, now: int) -> None:
+    def __init__(self, key: _Key, made: socket.socket, now: int) -> None:
+        self.key = key
         self.socket = made
         self.waiting: dict[int, Transaction] = {}
         self.used = 0
@@ -48,16 +55,24 @@ class UdpUpstreams:
     answered : callable
         Called with a transaction and its answer, as it came (with the id that was sent).
     transparent : bool
+    most : int
+        Sockets of all endpoints together.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, answered: Answered, transparent: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answered: Answered,
+        transparent: bool,
+        most: int = 4096,
     ) -> None:
         self._loop = loop
         self._answered = answered
         self._transparent = transparent
-        self._ports: dict[tuple[bytes, bytes, int], _Port] = {}
-        self._retired: list[_Port] = []
+        self._most = most
+        self._ports: dict[_Key, _Port] = {}
+        self._of_source: dict[bytes, dict[_Key, _Port]] = {}
+        self._retired: dict[_Port, None] = {}
         self._ids: deque[int] = deque()
         self.unbelieved = 0
 
@@ -75,25 +90,17 @@ class UdpUpstreams:
         if port is None or port.used >= _USES or t.start - port.born > _AGE:
             port = self._renew(key, t.start)
         port.used += 1
-        number = self._number(port)
+        t.number = number = self._number(port)
+        t.asked = port.waiting
         port.waiting[number] = t
-        t.asked = True
         try:
-            port.socket.send(number.to_bytes(2, "big") + t.query[2:])
+            _send(port.socket, number.to_bytes(2, "big") + t.query[2:])
         except OSError:
-            del port.waiting[number]
-            t.asked = False
+            t.forget()
             raise
 
-    def forget(self, transaction: Transaction) -> None:
-        """Its time is over: an answer is believed no more."""
-        for port in (*self._ports.values(), *self._retired):
-            for number, waiting in list(port.waiting.items()):
-                if waiting is transaction:
-                    del port.waiting[number]
-        self._bury()
-
     def _number(self, port: _Port) -> int:
+        # At most _USES wait on a socket: one is free.
         while True:
             if not self._ids:
                 octets = os.urandom(2048)
@@ -102,12 +109,10 @@ class UdpUpstreams:
             if number not in port.waiting:
                 return number
 
-    def _renew(self, key: tuple[bytes, bytes, int], now: int) -> _Port:
-        old = self._ports.pop(key, None)
-        if old is not None:
-            self._retired.append(old)
-        self._bury()
+    def _renew(self, key: _Key, now: int) -> _Port:
         source, server, number = key
+        self._retire(self._ports.get(key))
+        self._make_room(source)
         made = upstream_socket(source, socket.SOCK_DGRAM, self._transparent)
         family = socket.AF_INET if len(server) == 4 else socket.AF_INET6
         try:
@@ -115,24 +120,47 @@ class UdpUpstreams:
         except OSError:
             made.close()
             raise
-        port = self._ports[key] = _Port(made, now)
+        port = self._ports[key] = _Port(key, made, now)
+        self._of_source.setdefault(source, {})[key] = port
         self._loop.add_reader(made.fileno(), self._readable, port)
         return port
 
-    def _bury(self) -> None:
-        """Close sockets that have done their work."""
-        for port in [p for p in self._retired if not p.waiting]:
-            self._retired.remove(port)
-            self._loop.remove_reader(port.socket.fileno())
-            port.socket.close()
+    def _make_room(self, source: bytes) -> None:
+        """The endpoint's oldest sockets that wait for nothing go; OSError if that is not enough."""
+        mine = self._of_source.get(source, {})
+        if len(mine) >= _SERVERS:
+            for port in [*islice(mine.values(), _OLDEST)]:
+                if not port.waiting:
+                    self._retire(port)
+        if len(mine) >= _SERVERS or len(self._ports) + len(self._retired) >= self._most:
+            raise OSError(errno.EMFILE, "too many servers are asked at a time")
+
+    def _retire(self, port: _Port | None) -> None:
+        """No question goes by this socket any more; answers may still come."""
+        if port is None:
+            return
+        mine = self._of_source[port.key[0]]
+        del self._ports[port.key], mine[port.key]
+        if not mine:
+            del self._of_source[port.key[0]]
+        self._retired[port] = None
+        if not port.waiting:
+            self._bury(port)
+
+    def _bury(self, port: _Port) -> None:
+        """It has done its work."""
+        del self._retired[port]
+        self._loop.remove_reader(port.socket.fileno())
+        port.socket.close()
 
     def close_idle(self) -> None:
         """Close sockets that nothing was asked from for long."""
         now = boottime()
-        for key, port in list(self._ports.items()):
+        for port in [*self._ports.values()]:
             if now - port.born > _AGE and not port.waiting:
-                self._retired.append(self._ports.pop(key))
-        self._bury()
+                self._retire(port)
+        for port in [p for p in self._retired if not p.waiting]:
+            self._bury(port)
 
     def _readable(self, port: _Port) -> None:
         waiting = port.waiting
@@ -145,12 +173,19 @@ class UdpUpstreams:
                 return  # the server refused: the time-out tells the client
             # Way 2.6: id, name and type, as asked.
             t = waiting.get(data[0] << 8 | data[1]) if len(data) >= 12 else None
-            if t is None or not data[2] & 0x80 or data[12 : t.end] != t.query[12 : t.end]:
+            if t is None or data[2] & _KIND != _RESPONSE or data[12 : t.end] != t.query[12 : t.end]:
                 self.unbelieved += 1
                 continue
             if data[4:6] != b"\0\1":
                 self.unbelieved += 1
                 continue
             del waiting[data[0] << 8 | data[1]]
-            t.asked = False
+            t.asked = None
             self._answered(t, data)
+
+
+def _send(made: socket.socket, data: bytes) -> None:
+    try:
+        made.send(data)
+    except ConnectionRefusedError:  # what became of an earlier question
+        made.send(data)

@@ -23,6 +23,7 @@ __all__ = [
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 _A, _CNAME, _OPT, _AAAA, _IN = 1, 5, 41, 28, 1
+_NO_RECORDS, _ONE_ADDITIONAL = b"\0\0\0\0\0\0", b"\0\0\0\0\0\1"
 #: An OPT record of ours: 1232 octets (RFC 6891, 6.1.2).
 _OPT_RECORD = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 
@@ -72,9 +73,29 @@ def read_question(data: bytes) -> tuple[bytes, int, int]:
         at += length + 1
         if length > 63 or at >= size:
             raise MalformedError("a label that cannot be")
-    if at - 12 > 254 or at + 5 > size:
+    end = at + 5
+    if at - 12 > 254 or end > size:
         raise MalformedError("a name too long, or a question cut short")
-    return data[12 : at + 1].lower(), data[at + 1] << 8 | data[at + 2], at + 5
+    if end != size or data[6:12] != _NO_RECORDS:
+        _check_rest(data, end)
+    return data[12 : at + 1].lower(), data[at + 1] << 8 | data[at + 2], end
+
+
+def _check_rest(data: bytes, at: int) -> None:
+    """What follows a question is what the header says: usually one OPT record (RFC 6891)."""
+    size = len(data)
+    if data[6:12] == _ONE_ADDITIONAL and data[at : at + 3] == b"\0\0\x29" and at + 11 <= size:
+        if at + 11 + (data[at + 9] << 8 | data[at + 10]) != size:
+            raise MalformedError("an OPT record of a wrong length")
+        return
+    for place in (6, 8, 10):
+        for _ in range(data[place] << 8 | data[place + 1]):
+            rdata = _skip_name(data, at) + 10
+            if rdata > size:
+                raise MalformedError("a record cut short")
+            at = rdata + (data[rdata - 2] << 8 | data[rdata - 1])
+    if at != size:
+        raise MalformedError("more or less than the header says")
 
 
 def read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
@@ -98,22 +119,25 @@ def read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
     MalformedError
     """
     addresses: dict[bytes, None] = {}
-    lowest = -1
+    lowest, size = -1, len(data)
     for _ in range(data[6] << 8 | data[7]):
         at = _skip_name(data, at)
         rdata = at + 10
-        if rdata > len(data):
+        if rdata > size:
             raise MalformedError("a record cut short")
         kind = data[at] << 8 | data[at + 1]
         length = data[at + 8] << 8 | data[at + 9]
         end = rdata + length
-        if end > len(data):
+        if end > size:
             raise MalformedError("a record cut short")
         if kind in (_A, _AAAA, _CNAME) and data[at + 3] == _IN and not data[at + 2]:
             ttl = int.from_bytes(data[at + 4 : at + 8], "big")
             ttl = 0 if ttl >> 31 else ttl  # RFC 2181, 8
             lowest = ttl if lowest < 0 else min(lowest, ttl)
-            if kind != _CNAME:
+            if kind == _CNAME:
+                if _skip_name(data, rdata) != end:
+                    raise MalformedError("an alias of a wrong length")
+            else:
                 if length != (4 if kind == _A else 16):
                     raise MalformedError("an address of a wrong length")
                 addresses[data[rdata:end]] = None
@@ -122,18 +146,25 @@ def read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
 
 
 def _skip_name(data: bytes, at: int) -> int:
-    """Past a name, which may end in a pointer: it is not followed, so it cannot loop."""
-    size = len(data)
+    """Past a name.  A pointer in it has to lead to a name, and each to one before it: no loops."""
+    if data[at : at + 2] == b"\xc0\x0c":  # nearly always: the question's name
+        return at + 2
+    size, start, end = len(data), at, 0
     while at < size:
         length = data[at]
         if length >= 0xC0:
-            return at + 2
+            end = end or at + 2
+            target = (length & 0x3F) << 8 | data[at + 1] if at + 1 < size else size
+            if not 12 <= target < start:
+                break
+            at = start = target
+            continue
         if length > 63:
             break
         at += length + 1
         if not length:
-            return at
-    raise MalformedError("a name cut short")
+            return end or at
+    raise MalformedError("a name that cannot be")
 
 
 def error_reply(query: bytes, rcode: int, end: int = 0) -> bytes:
