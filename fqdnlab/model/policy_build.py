@@ -54,6 +54,7 @@ IN_CLUSTER = LabelRequirement(_SUBJECT_NAMESPACE, "Exists")
 _NAMESPACE_KEYS = tuple(
     f"{source}:{key}" for source in ("k8s", "any") for key in (NAMESPACE, NAMESPACE_LABELS)
 )
+_NAMESPACE_ITSELF = (_SUBJECT_NAMESPACE, f"any:{NAMESPACE}")
 #: Lists that select nothing when they are empty, whatever stands beside them.
 _PEER_LISTS = ("toEndpoints", "toNodes", "toEntities", "toCIDR", "toCIDRSet", "toFQDNs")
 #: As the former, but Cilium takes an empty one for every peer; nothing here becomes wider so.
@@ -156,7 +157,7 @@ def _endpoints(selector: Node, namespace: str) -> LabelSelector:
         return LabelSelector(tuple(found))
     if namespace and not any(key.startswith(_NAMESPACE_KEYS) for key in keys):
         found.append(in_namespace(namespace))
-    else:
+    elif not any(r.key in _NAMESPACE_ITSELF and r.operator in ("In", "Exists") for r in found):
         found.append(IN_CLUSTER)
     return LabelSelector(tuple(found))
 
