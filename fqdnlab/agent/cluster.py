@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from fqdnlab.model.mapstate import Identity
 
-__all__ = ["INTERNAL", "RESOLVER", "RESOLVER_ADDRESSES", "Endpoint", "Learned", "cluster_labels"]
+__all__ = [
+    "INTERNAL",
+    "RESOLVER",
+    "RESOLVER_ADDRESSES",
+    "Endpoint",
+    "Learned",
+    "cluster_labels",
+    "is_internal",
+]
 
 #: Addresses of the node itself and of its proxy: no endpoint may talk to them.
 INTERNAL = tuple(
@@ -22,6 +30,13 @@ INTERNAL = tuple(
         "fe80::/10",
     )
 )
+
+
+def is_internal(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is one of the node's own addresses."""
+    return any(n.version == ip.version and ip in n for n in INTERNAL)
+
+
 _NAMESPACE = "k8s:io.kubernetes.pod.namespace"
 _NAMESPACE_NAME = "k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from typing import NoReturn
 
 import grpc
@@ -14,6 +13,7 @@ from fqdnlab.agent.schedule import boottime
 from fqdnlab.agent.service import Applied, Core, wall_from_boottime
 from fqdnlab.agent.state import RESTORED
 from fqdnlab.datapath import abi
+from fqdnlab.datapath.maptext import KEYS, VALUES
 from fqdnlab.errors import PolicyError, StateError
 from fqdnlab.model.lint import lint
 from fqdnlab.model.policy import FieldStatus, Policy
@@ -50,7 +50,6 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._recent: deque[dict[str, object]] = deque(maxlen=256)
 
     # ------------------------------------------------------------ policies
 
@@ -65,9 +64,9 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
             return _rejected(file, error)
         try:
             applied = self._core.apply(policies, request.timeout or _ACK_TIMEOUT)
-        except (StateError, OverflowError) as error:
-            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, error)
-        self._note("apply", [list(p.key) for p in policies])
+        except (StateError, OverflowError, OSError) as error:
+            why = f"nothing was changed: {error}"
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, why)
         return self._reply(applied, policies)
 
     def DeletePolicy(  # noqa: N802
@@ -87,7 +86,6 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
             status = grpc.StatusCode.NOT_FOUND
             _abort(context, status, f"{request.name!r} must name one policy, not: {names}")
         applied = self._core.delete(found[0].key, _ACK_TIMEOUT)
-        self._note("delete", list(found[0].key))
         return self._reply(applied, [])
 
     def ListPolicies(  # noqa: N802
@@ -243,7 +241,7 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
         ):
             if not wanted or name in wanted:
                 for key, value in rows.items():
-                    reply.entry.add(map=name, key=_KEYS[name](key), value=_VALUES[name](value))
+                    reply.entry.add(map=name, key=KEYS[name](key), value=VALUES[name](value))
         return reply
 
     def Collect(self, request: pb.CollectRequest, context: grpc.ServicerContext) -> pb.CollectReply:  # noqa: N802
@@ -252,11 +250,8 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
         return pb.CollectReply(expired=done.expired, zombies=done.zombies, removed=done.removed)
 
     def Dump(self, request: pb.DumpRequest, context: grpc.ServicerContext) -> pb.DumpReply:  # noqa: N802
-        """The last changes, oldest first."""
-        return pb.DumpReply(json=json.dumps(list(self._recent)))
-
-    def _note(self, event: str, what: object) -> None:
-        self._recent.append({"boottime_ns": boottime(), "event": event, "what": what})
+        """The flight recorder: the last events, oldest first (`fqdnlab.agent.recorder`)."""
+        return pb.DumpReply(json=json.dumps(self._core.dump()))
 
 
 def _field(status: FieldStatus) -> pb.FieldStatus:
@@ -275,51 +270,3 @@ def _rejected(file: str, error: PolicyError) -> pb.ApplyPolicyReply:
 def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, why: object) -> NoReturn:
     context.abort(code, str(why))
     raise AssertionError("abort returned")
-
-
-def _cidr_text(key: bytes) -> str:
-    bits, address = abi.CIDR_KEY.unpack(key)
-    ip = abi.ip_object(address)
-    return f"{ip}/{bits - 96 if ip.version == 4 else bits}"
-
-
-def _policy_text(key: bytes) -> str:
-    bits, policy, identity, proto, port = abi.POLICY_KEY.unpack(key)
-    return (
-        f"policy {int.from_bytes(policy, 'big')} identity {int.from_bytes(identity, 'big')} "
-        f"proto {proto} port {int.from_bytes(port, 'big')}/{bits - abi.POLICY_EXACT_BITS}"
-    )
-
-
-def _policy_value(value: bytes) -> str:
-    rule, proxy_port, verdict, bits = abi.POLICY_VALUE.unpack(value)
-    word = {1: "allow", 2: f"redirect {proxy_port}", 3: "deny"}.get(verdict, str(verdict))
-    return f"{word} rule {rule} bits {bits}"
-
-
-def _identity_value(value: bytes) -> str:
-    identity, established, flags, _ = abi.IPCACHE_VALUE.unpack(value)
-    internal = " internal" if flags & abi.IPCACHE_INTERNAL else ""
-    return f"identity {identity} established {established}{internal}"
-
-
-def _endpoint_value(value: bytes) -> str:
-    number, policy, identity, flags, ip4, ip6 = abi.ENDPOINT.unpack(value)
-    return (
-        f"endpoint {number} policy {policy} identity {identity} enforced {flags & 1} "
-        f"{abi.ip_text(ip4)} {abi.ip_text(ip6)}"
-    )
-
-
-_KEYS = {
-    "endpoints": lambda k: f"ifindex {int.from_bytes(k, 'little')}",
-    "ipcache_host": abi.ip_text,
-    "ipcache_cidr": _cidr_text,
-    "policy": _policy_text,
-}
-_VALUES = {
-    "endpoints": _endpoint_value,
-    "ipcache_host": _identity_value,
-    "ipcache_cidr": _identity_value,
-    "policy": _policy_value,
-}

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator
+import ipaddress
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from fqdnlab.model.mapstate import HOST, WORLD_IPV4, WORLD_IPV6, Compiled, Identity
+from fqdnlab.model.mapstate import HOST, WORLD_IPV4, WORLD_IPV6, Compiled, Identity, Network
+from fqdnlab.model.policy import FQDNSelector
 
-__all__ = ["LOCAL", "Identities", "Numbers", "policy_digest", "world"]
+__all__ = [
+    "LOCAL",
+    "Identities",
+    "Numbers",
+    "net_identity",
+    "network_order",
+    "policy_digest",
+    "world",
+]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -41,6 +52,10 @@ class Numbers(Generic[K]):
         """(key, number) of all that have one."""
         return iter(self._of.items())
 
+    def find(self, key: K) -> int | None:
+        """The number of `key`, if it has one."""
+        return self._of.get(key)
+
     def get(self, key: K) -> int:
         """The number of `key`; a new one, if it has none.
 
@@ -66,6 +81,16 @@ class Numbers(Generic[K]):
         """Whose `number` it is."""
         return self._key.get(number)
 
+    @property
+    def following(self) -> int:
+        """The lowest number that was never given."""
+        return self._next
+
+    def retain(self, keys: Collection[K]) -> None:
+        """Take back the numbers of all but `keys`."""
+        for key in [k for k in self._of if k not in keys]:
+            self.release(key)
+
     def release(self, key: K) -> int:
         """Take the number of `key` back; return it."""
         number = self._of.pop(key)
@@ -87,6 +112,36 @@ def world(family: int) -> Identity:
     return Identity("net", ((label, ""),), 4 if family == 4 else 6)
 
 
+def net_identity(
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    selectors: frozenset[FQDNSelector],
+    networks: Iterable[Network],
+    network: Network | None = None,
+) -> Identity:
+    """The identity of an outside address, or of all of `network` that nothing else is known of.
+
+    Parameters
+    ----------
+    ip : address
+    selectors : frozenset of FQDNSelector
+        Of its names.
+    networks : iterable of network
+        All that policies name.
+    network : network, optional
+    """
+    covering = frozenset(
+        n
+        for n in networks
+        if n.version == ip.version and (ip in n if network is None else network.subnet_of(n))  # type: ignore[arg-type]
+    )
+    return replace(world(ip.version), selectors=selectors, networks=covering)
+
+
+def network_order(network: Network) -> tuple[int, int, int]:
+    """Key for sorting: numbers must not depend on the order of a set."""
+    return network.version, int(network.network_address), network.prefixlen
+
+
 class Identities:
     """All identities of a node, by number and by what they are."""
 
@@ -98,6 +153,7 @@ class Identities:
             world(4): WORLD_IPV4,
             world(6): WORLD_IPV6,
         }
+        self._news: list[tuple[Identity, int]] = []
 
     def __contains__(self, identity: Identity) -> bool:
         return any(identity in s for s in (self._reserved, self._cluster, self._local))
@@ -106,7 +162,17 @@ class Identities:
         """Its number, given now if it has none."""
         if identity in self._reserved:
             return self._reserved[identity]
-        return (self._local if identity.kind == "net" else self._cluster).get(identity)
+        numbers = self._local if identity.kind == "net" else self._cluster
+        number = numbers.find(identity)
+        if number is None:
+            number = numbers.get(identity)
+            self._news.append((identity, number))
+        return number
+
+    def news(self) -> list[tuple[Identity, int]]:
+        """Those that got their number since this was last asked."""
+        found, self._news = self._news, []
+        return found
 
     def items(self) -> Iterator[tuple[Identity, int]]:
         """Every identity that has a number."""
@@ -125,6 +191,20 @@ class Identities:
             self._local.avoid(number)
         elif number >= CLUSTER:
             self._cluster.avoid(number)
+
+    def following(self) -> list[int]:
+        """The lowest numbers that were never given."""
+        return [self._cluster.following, self._local.following]
+
+    def skip_to(self, cluster: int, local: int) -> None:
+        """Give no lower numbers (as `following` was before a restart)."""
+        self._cluster.avoid(cluster - 1)
+        self._local.avoid(local - 1)
+
+    def retain(self, identities: Collection[Identity]) -> None:
+        """Nothing refers to any but those any more."""
+        self._cluster.retain(identities)
+        self._local.retain(identities)
 
     def release(self, identity: Identity) -> None:
         """Nothing refers to it any more."""

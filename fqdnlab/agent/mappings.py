@@ -6,7 +6,7 @@ a flow that was there before lives (open to that flow only), then gone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, KeysView
 from dataclasses import dataclass
 
 __all__ = ["Collected", "Mapping", "MappingTable"]
@@ -85,12 +85,22 @@ class MappingTable:
             known.expires, known.ttl, known.learned = fresh.expires, fresh.ttl, fresh.learned
         return revived
 
+    def find(self, endpoint: int, name: str, address: bytes) -> Mapping | None:
+        """That mapping, if it is there."""
+        return self._by_name.get((endpoint, name), {}).get(address)
+
+    def forget(self, endpoint: int, name: str, address: bytes) -> None:
+        """Remove one mapping, if it is there."""
+        found = self.find(endpoint, name, address)
+        if found is not None:
+            self._remove(found)
+
     def expires(self, endpoint: int, name: str, address: bytes) -> int:
         """When it expires; 0 if it is not there."""
-        found = self._by_name.get((endpoint, name), {}).get(address)
+        found = self.find(endpoint, name, address)
         return found.expires if found else 0
 
-    def addresses(self) -> Iterable[bytes]:
+    def addresses(self) -> KeysView[bytes]:
         """Every address that has a name."""
         return self._by_address.keys()
 

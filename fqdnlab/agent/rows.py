@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from fqdnlab.agent.cluster import Endpoint
 from fqdnlab.datapath import abi
 from fqdnlab.model.mapstate import Entry, Network, RuleRef
 from fqdnlab.model.ports import PortKey
 
-__all__ = ["cidr_key", "policy_rows"]
+__all__ = ["cidr_key", "endpoint_value", "policy_rows"]
 
 
 def policy_rows(
@@ -30,6 +31,18 @@ def policy_rows(
         rule = rule_number(entry.rule)
         rows[octets] = abi.POLICY_VALUE.pack(rule, entry.proxy_port, entry.verdict, entry.bits)
     return rows
+
+
+def endpoint_value(endpoint: Endpoint, policy_id: int, identity: int) -> bytes:
+    """Row of an endpoint; it is policed if `policy_id` is not 0."""
+    return abi.ENDPOINT.pack(
+        endpoint.id,
+        policy_id,
+        identity,
+        abi.ENDPOINT_ENFORCED if policy_id else 0,
+        abi.ip16(endpoint.ip4) if endpoint.ip4 else bytes(16),
+        abi.ip16(endpoint.ip6) if endpoint.ip6 else bytes(16),
+    )
 
 
 def cidr_key(network: Network) -> bytes:

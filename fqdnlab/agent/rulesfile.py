@@ -35,6 +35,7 @@ def _endpoint(state: AgentState, endpoint_id: int) -> dict[str, Any]:
         "namespace": endpoint.namespace,
         "labels": [f"k8s:{k}={v}" for k, v in endpoint.labels],
         "identity": state.identities.number(endpoint.identity),
+        "ifname": endpoint.ifname,
         "ip4": endpoint.ip4,
         "ip6": endpoint.ip6,
     }
@@ -57,6 +58,7 @@ def _rule(state: AgentState, ref: RuleRef) -> dict[str, Any]:
         "kind": kind,
         "direction": "egress",
         "index": int(places[-1].split("]")[0]) if len(places) > 1 else 0,
+        "path": ref.path,
         "text": text,
         "file": policy.file if policy else "",
         "line": line,

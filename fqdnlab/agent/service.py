@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fqdnlab.agent.cluster import Endpoint, Learned
+from fqdnlab.agent.held import enforces
 from fqdnlab.agent.kernel import Kernel
 from fqdnlab.agent.mappings import Collected, Mapping
 from fqdnlab.agent.operations import Operation
 from fqdnlab.agent.publisher import Publisher
+from fqdnlab.agent.rebuilt import rebuild_numbers
+from fqdnlab.agent.recorder import Recorder
 from fqdnlab.agent.rulesfile import write_rules
 from fqdnlab.agent.schedule import Schedule, boottime
 from fqdnlab.agent.snapshot import policy_state
@@ -57,6 +62,7 @@ class Core:
         self.kernel = kernel
         self.schedule = schedule
         self.publisher = Publisher()
+        self.recorder = Recorder()
         self.warnings: list[str] = []
         self.collected = Collected(set())
         self._store = store
@@ -72,22 +78,39 @@ class Core:
         with self._lock:
             self.state.content = self.kernel.read()
             self._avoid_numbers()
-            self.warnings += self._store.load(self.state, parse_policies)
-            for warning in self.warnings:
-                _log.warning("%s", warning)
+            for warning in self._store.load(self.state, parse_policies):
+                self._warn(warning)
+            if enforces(self.state.content):
+                self._make_up_for_lost_files()
             self._restore_addresses()
             for endpoint in self.state.endpoints.values():
                 self.kernel.track(endpoint.id)
             if self.state.endpoints or not self.state.content.endpoint:
-                self._write(self.state.rebuild())
+                self._do("start", None, self.state.rebuild)
             self._changed()
 
     def close(self) -> None:
         """Save; what is in the kernel stays."""
         with self._lock:
-            self._store.save(self.state)
+            self._save()
             self._store.close()
             self.publisher.close()
+
+    def _make_up_for_lost_files(self) -> None:
+        """The kernel enforces something: what the disk does not say is not taken for nothing."""
+        if not self._store.policies_read:
+            self.state.held = True
+            self._warn(
+                "the policies are lost: what the kernel enforces stays as it is, and new endpoints "
+                "reach nothing, until policies are applied (all of them, in one file or call)"
+            )
+        elif not self._store.state_read:
+            try:
+                rules = json.loads(self._rules_file.read_text())
+            except (OSError, ValueError) as error:
+                self._warn(f"{self._rules_file} cannot be read: {error}; addresses are lost")
+                return
+            rebuild_numbers(self.state, rules)
 
     def _avoid_numbers(self) -> None:
         for key, value in self.state.content.policy.items():
@@ -117,18 +140,35 @@ class Core:
     # ------------------------------------------------------------ policies (way 1)
 
     def apply(self, policies: Sequence[Policy], timeout: float) -> Applied:
-        """Way 1.3 to 1.9: into the kernel, then to the proxies; waits for their acknowledgement."""
+        """Way 1.3 to 1.9: into the kernel, then to the proxies; waits for their acknowledgement.
+
+        Raises
+        ------
+        StateError, OverflowError, OSError
+            If the kernel or the numbers have no room: all is as it was before.
+        """
         with self._lock:
-            self._write(self.state.set_policies(policies))
+            self._all_or_nothing("apply", policies, lambda: self.state.set_policies(policies))
             revision = self._changed()
         return self._await_proxies(revision, timeout)
 
     def delete(self, key: tuple[str, str, str], timeout: float) -> Applied:
         """Withdraw a policy; KeyError if it is not there."""
         with self._lock:
-            self._write(self.state.delete_policy(key))
+            self._all_or_nothing("delete", key, lambda: self.state.delete_policy(key))
             revision = self._changed()
         return self._await_proxies(revision, timeout)
+
+    def _all_or_nothing(self, kind: str, what: Any, change: Callable[[], list[Operation]]) -> None:
+        state = self.state
+        before = dict(state.policies), dict(state.endpoints), state.revision, state.held
+        try:
+            self._do(kind, what, change)
+        except (StateError, OverflowError, OSError):
+            state.policies, state.endpoints, state.revision, state.held = before
+            self._do("start", None, state.rebuild)  # the kernel's content was read again
+            self._changed()
+            raise
 
     def _await_proxies(self, snapshot: int, timeout: float) -> Applied:
         late = self.publisher.wait(snapshot, timeout)
@@ -145,7 +185,7 @@ class Core:
                 self.kernel.detach(old)
             for endpoint in wanted:
                 self.kernel.track(endpoint.id)
-            self._write(self.state.set_endpoints(wanted))
+            self._do("endpoints", wanted, lambda: self.state.set_endpoints(wanted))
             for endpoint in wanted:
                 self.kernel.attach(endpoint)
             self._changed()
@@ -154,7 +194,8 @@ class Core:
         """Enforced when this returns, and known to the proxies or they are late."""
         with self._lock:
             self.kernel.track(endpoint.id)
-            self._write(self.state.put_endpoint(endpoint))
+            put = lambda: self.state.put_endpoint(endpoint)  # noqa: E731
+            self._all_or_nothing("put", endpoint, put)
             self.kernel.attach(endpoint)
             revision = self._changed()
         for who in self.publisher.wait(revision, 2.0):
@@ -166,7 +207,7 @@ class Core:
             endpoint = self.state.endpoints.get(endpoint_id)
             if endpoint is None:
                 return
-            self._write(self.state.remove_endpoint(endpoint_id))
+            self._do("remove", endpoint_id, lambda: self.state.remove_endpoint(endpoint_id))
             self.kernel.detach(endpoint)
             self._changed()
 
@@ -183,21 +224,26 @@ class Core:
         now = boottime()
         with self._lock:
             promises = [self._learn(m, now) for m in mappings]
-            self._store.append(
-                Mapping(m.endpoint, m.name, abi.ip16_packed(a), m.ttl, now, p, source=m.source)
-                for m, p in zip(mappings, promises, strict=True)
-                if p
-                for a in m.addresses
-            )
+            taken = [m for m, p in zip(mappings, promises, strict=True) if p]
+            self._store.append(self._learned(taken), self.state.identities.news())
         return promises
 
+    def _learned(self, taken: Iterable[Learned]) -> Iterator[Mapping]:
+        for learned in taken:
+            for raw in learned.addresses:
+                found = self.state.mappings.find(
+                    learned.endpoint, learned.name, abi.ip16_packed(raw)
+                )
+                if found is not None:
+                    yield found
+
     def _learn(self, learned: Learned, now: int) -> int:
-        if not learned.addresses or learned.endpoint not in (0, *self.state.endpoints):
+        if not learned.addresses or learned.endpoint not in self.state.endpoints:
             return 0
         try:
-            operations = self.state.learn(learned, now)
-            self._write(operations)
-        except (StateError, ValueError, OverflowError) as error:
+            operations = self._do("learn", learned, lambda: self.state.learn(learned, now), now)
+        except (StateError, ValueError, OverflowError, OSError) as error:
+            self.state.unlearn(learned)
             self._warn(f"mapping of {learned.name} refused: {error}")
             return 0
         if any(o.table == "policy" for o in operations):
@@ -212,10 +258,17 @@ class Core:
         """A collection pass now."""
         with self._lock:
             live = self.kernel.live_addresses(self.state.endpoints)
-            done, operations = self.state.collect(boottime(), live)
-            self._write(operations)
-            if done.changed:
-                self._store.save(self.state)
+            live &= self.state.mappings.addresses()
+            now, done = boottime(), Collected(set())
+
+            def change() -> list[Operation]:
+                nonlocal done
+                done, operations = self.state.collect(now, live)
+                return operations
+
+            self._do("collect", live, change, now)
+            if done.changed or self._store.overgrown(len(self.state.mappings)):
+                self._save()
                 self._rules_stale.set()
             self.collected = Collected(
                 set(),
@@ -237,20 +290,40 @@ class Core:
             self._rules_stale.clear()
             write_rules(self._rules_file, self.state)
 
-    def _write(self, operations: Sequence[Operation]) -> None:
+    def _do(
+        self, kind: str, what: Any, change: Callable[[], list[Operation]], now: int = 0
+    ) -> list[Operation]:
+        """Let the state decide, write what it wants (way 1.6), keep a record of both."""
+        operations: list[Operation] = []
         try:
+            operations = change()
             self.kernel.write(operations)
-        except (StateError, OSError):
+        except (StateError, ValueError, OverflowError, OSError) as error:
             self.state.content = self.kernel.read()
+            self.recorder.note(now or boottime(), kind, what, operations, str(error))
             raise
         self.state.content.note(operations)
+        self.recorder.note(now or boottime(), kind, what, operations)
+        return operations
+
+    def _save(self) -> None:
+        self._store.save(self.state, policies=not self.state.held)
+        self.state.identities.news()  # they are in the snapshot
+        self.recorder.saved()
+
+    def dump(self) -> dict[str, Any]:
+        """The flight recorder's events and what they began with."""
+        with self._lock:
+            return self.recorder.dump(self._store.base(), self.state.settings)
 
     def _changed(self) -> int:
         """Policies or endpoints are others: disk, names of rules, proxies."""
-        self._store.save(self.state)
-        revision = self.publisher.publish(policy_state(self.state))
+        snapshot = policy_state(self.state)  # first: it may number rules
+        self._save()
         write_rules(self._rules_file, self.state)
-        return revision
+        if self.state.held:  # proxies go on by what they have
+            return self.publisher.revision
+        return self.publisher.publish(snapshot)
 
     def _warn(self, text: str) -> None:
         _log.warning("%s", text)

@@ -9,13 +9,27 @@ that are zombies too).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from fqdnlab.agent.cluster import INTERNAL, RESOLVER, RESOLVER_ADDRESSES, Endpoint, Learned
-from fqdnlab.agent.identities import Identities, Numbers, policy_digest, world
+from fqdnlab.agent.cluster import (
+    INTERNAL,
+    RESOLVER,
+    RESOLVER_ADDRESSES,
+    Endpoint,
+    Learned,
+    is_internal,
+)
+from fqdnlab.agent.held import held_content
+from fqdnlab.agent.identities import (
+    Identities,
+    Numbers,
+    net_identity,
+    network_order,
+    policy_digest,
+)
 from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
 from fqdnlab.agent.operations import Content, Operation, difference
-from fqdnlab.agent.rows import cidr_key, policy_rows
+from fqdnlab.agent.rows import cidr_key, endpoint_value, policy_rows
 from fqdnlab.datapath import abi
 from fqdnlab.model.mapstate import (
     ANY_IDENTITY,
@@ -59,6 +73,7 @@ class AgentState:
     rules: Numbers[RuleRef] = field(default_factory=lambda: Numbers(1, 1 << 31))
     policy_ids: Numbers[str] = field(default_factory=lambda: Numbers(1, 1 << 31))
     revision: int = 0
+    held: bool = False  # the policies are lost: what the kernel enforces stays till there are new
 
     def __post_init__(self) -> None:
         self.compiled: dict[int, Compiled] = {}
@@ -78,35 +93,32 @@ class AgentState:
         for policy in policies:
             self.policies[policy.key] = policy
         self.revision += 1
-        return self._rebuild()
+        self.held = False
+        return self.rebuild()
 
     def delete_policy(self, key: tuple[str, str, str]) -> list[Operation]:
         """Forget a policy; KeyError if it is not there."""
         del self.policies[key]
         self.revision += 1
-        return self._rebuild()
+        return self.rebuild()
 
     def set_endpoints(self, endpoints: Iterable[Endpoint]) -> list[Operation]:
         """The whole truth about endpoints, from the node service."""
         self.endpoints = {e.id: e for e in endpoints}
         for gone in {m.endpoint for m in self.mappings} - self.endpoints.keys() - {0}:
             self.mappings.forget_endpoint(gone)
-        return self._rebuild()
+        return self.rebuild()
 
     def put_endpoint(self, endpoint: Endpoint) -> list[Operation]:
         """One more, or one that has changed."""
         self.endpoints[endpoint.id] = endpoint
-        return self._rebuild()
+        return self.rebuild()
 
     def remove_endpoint(self, endpoint_id: int) -> list[Operation]:
         """One less."""
         self.endpoints.pop(endpoint_id, None)
         self.mappings.forget_endpoint(endpoint_id)
-        return self._rebuild()
-
-    def rebuild(self) -> list[Operation]:
-        """Operations from what the kernel holds to what it should hold (after a start)."""
-        return self._rebuild()
+        return self.rebuild()
 
     def learn(self, learned: Learned, now: int) -> list[Operation]:
         """Way 2.8: an answer's addresses; usually one ipcache write each, or none.
@@ -119,23 +131,24 @@ class AgentState:
             CLOCK_BOOTTIME, ns.
         """
         start = now if learned.kept else learned.seen_ns
-        lives = max(learned.ttl, self.settings.min_ttl)
-        expires = start + int(lives * 1e9 / self.settings.time_scale)
+        lives = max(learned.ttl, self.settings.min_ttl) / self.settings.time_scale
+        # The client counts from the release, which is at the hold deadline at the latest.
+        expires = start + int((self.settings.hold + lives) * 1e9)
         operations: list[Operation] = []
         for raw in learned.addresses:
             address = abi.ip16_packed(raw)
-            fresh = Mapping(
-                learned.endpoint,
-                learned.name,
-                address,
-                learned.ttl,
-                start,
-                expires,
-                source=learned.source,
-            )
+            fresh = Mapping(learned.endpoint, learned.name, address, learned.ttl, start, expires)
+            fresh.source = learned.source
             if self.mappings.learn(fresh):
                 operations += self._address(address)
         return operations
+
+    def unlearn(self, learned: Learned) -> None:
+        """The kernel has no room for it: what is not there is not known either."""
+        for raw in learned.addresses:
+            address = abi.ip16_packed(raw)
+            if address not in self.content.ipcache:
+                self.mappings.forget(learned.endpoint, learned.name, address)
 
     def collect(self, now: int, live: Collection[bytes]) -> tuple[Collected, list[Operation]]:
         """A collection pass; `live` are the addresses that flows of endpoints go to."""
@@ -144,7 +157,7 @@ class AgentState:
         done = self.mappings.collect(now, live, s.max_ips_per_name, s.max_zombies, grace)
         operations: list[Operation] = []
         changed = False
-        for address in done.changed:
+        for address in sorted(done.changed):
             step = self._address(address)
             changed = changed or bool(step)
             operations += step
@@ -180,22 +193,32 @@ class AgentState:
     def _recompile(self) -> None:
         enforced = self.enforced_policies()
         self._matches = MatchSet(selectors_of(enforced))
-        self._networks = tuple(networks_of(enforced))
+        self._networks = tuple(sorted(networks_of(enforced), key=network_order))
+        for ref in (RuleRef(p.key, r.path) for p in enforced for r in p.rules()):
+            self.rules.get(ref)  # now, so that a look-up never makes a number of a rule
         self._selected.clear()
         self.compiled, self._policy_of = {}, {}
+        digests: set[str] = set()
         for endpoint in self.endpoints.values():
             labels = dict(endpoint.identity.labels)
             compiled = compile_specs(enforced, labels)
             if compiled is None:
                 continue
-            number = self.policy_ids.get(policy_digest(compiled))
+            digest = policy_digest(compiled)
+            digests.add(digest)
+            number = self.policy_ids.get(digest)
             self.compiled[number] = compiled
             self._policy_of[endpoint.id] = number
+        self.policy_ids.retain(digests)
         self._wild = {n: wildcard_entries(c) for n, c in self.compiled.items()}
 
-    def _rebuild(self) -> list[Operation]:
+    def rebuild(self) -> list[Operation]:
         """Compile all anew and say what differs (ways 1.4, 1.5)."""
         self._recompile()
+        if self.held:
+            # Nothing is known of what is there: only endpoints are added or removed.
+            values = {e.ifindex: self._endpoint_value(e) for e in self.endpoints.values()}
+            return difference(self.content, held_content(self.content, values))
         want = Content()
         self._in_use = {Identity("host", (("reserved:host", ""),)), RESOLVER}
         self._in_use |= {self._net_identity(abi.ip16(a), frozenset()) for a in ("0.0.0.0", "::")}
@@ -213,6 +236,7 @@ class AgentState:
             want.policy.update(wild)
             for identity in self._in_use:
                 self._identity_rows(want.policy, policy_id, identity)
+        self.identities.retain(self._in_use)
         return difference(self.content, want)
 
     def _cluster_addresses(self, want: Content) -> None:
@@ -239,15 +263,8 @@ class AgentState:
             want.cidr[cidr_key(network)] = abi.IPCACHE_VALUE.pack(HOST, HOST, flags, 0)
 
     def _endpoint_value(self, endpoint: Endpoint) -> bytes:
-        policy_id = self._policy_of.get(endpoint.id, 0)
-        return abi.ENDPOINT.pack(
-            endpoint.id,
-            policy_id,
-            self.identities.number(endpoint.identity),
-            abi.ENDPOINT_ENFORCED if policy_id else 0,
-            abi.ip16(endpoint.ip4) if endpoint.ip4 else bytes(16),
-            abi.ip16(endpoint.ip6) if endpoint.ip6 else bytes(16),
-        )
+        number = self.identities.number(endpoint.identity)
+        return endpoint_value(endpoint, self._policy_of.get(endpoint.id, 0), number)
 
     # ------------------------------------------------------------ one address
 
@@ -266,19 +283,10 @@ class AgentState:
     def _net_identity(
         self, address: bytes, selectors: frozenset[FQDNSelector], network: Network | None = None
     ) -> Identity:
-        ip = abi.ip_object(address)
-        if network is None:
-            covering = frozenset(n for n in self._networks if n.version == ip.version and ip in n)
-        else:
-            covering = frozenset(
-                n
-                for n in self._networks
-                if n.version == network.version and network.subnet_of(n)  # type: ignore[arg-type]
-            )
-        return replace(world(ip.version), selectors=selectors, networks=covering)
+        return net_identity(abi.ip_object(address), selectors, self._networks, network)
 
     def _ipcache_value(self, address: bytes) -> bytes:
-        """Its ipcache entry; empty where the networks that cover it say all there is to say."""
+        """Its ipcache entry; empty where the networks that cover it say it all."""
         new, old = self.identity_of(address), self.identity_of(address, established=True)
         if not old.selectors or self._is_internal(address):
             return b""
@@ -289,14 +297,11 @@ class AgentState:
 
     def _is_internal(self, address: bytes) -> bool:
         """A name that resolves into the cluster or to the node opens nothing."""
-        if address in self._internal_addresses:
-            return True
-        ip = abi.ip_object(address)
-        return any(n.version == ip.version and ip in n for n in INTERNAL)
+        return address in self._internal_addresses or is_internal(abi.ip_object(address))
 
     def _address(self, address: bytes) -> list[Operation]:
         """Entries of a new identity first, then the ipcache points to it (way 2.8)."""
-        if address in self._internal_addresses:
+        if address in self._internal_addresses or self.held:
             return []
         known = set(self._in_use)
         value = self._ipcache_value(address)
@@ -329,8 +334,6 @@ class AgentState:
             for i in self._in_use
             if i.selectors and self.identities.number(i) not in used
         }
-        if not gone:
-            return []
         for identity in gone:
             self._in_use.discard(identity)
             self.identities.release(identity)

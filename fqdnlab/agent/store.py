@@ -1,13 +1,13 @@
-"""The agent's state on disk: a snapshot (atomic, versioned, checksummed) and a journal of mappings.
+"""The agent's files: policies, a snapshot of the rest, and a journal since that snapshot.
 
-The snapshot is written when policies or endpoints change and after each collection pass; each
-mapping is appended to the journal as it comes, so that a killed agent has lost none.
+``policies.json`` and ``state.json`` are atomic, versioned and checksummed, each by itself: what a
+corrupt snapshot loses can be made again from the kernel and the policies.  Each mapping is appended
+to ``mappings.jsonl`` as it comes, with the identity it made, so that a killed agent has lost none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
 from collections.abc import Iterable
@@ -15,16 +15,32 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from fqdnlab.agent.cluster import Endpoint
-from fqdnlab.agent.mappings import Mapping
+from fqdnlab.agent.mappings import Mapping, MappingTable
+from fqdnlab.agent.saved import (
+    Parse,
+    Saved,
+    SavedPolicy,
+    fill,
+    fill_policies,
+    identity_row,
+    mapping_row,
+    policies_body,
+    policy_rows,
+    state_body,
+    to_identity,
+    to_mapping,
+)
 from fqdnlab.agent.state import AgentState
 from fqdnlab.errors import StateError
-from fqdnlab.model.mapstate import Identity, RuleRef
-from fqdnlab.model.policy import FQDNSelector, Policy
+from fqdnlab.model.mapstate import Identity
 
-__all__ = ["Store", "write_atomically"]
+__all__ = ["Saved", "SavedPolicy", "Store", "read_saved", "write_atomically"]
 
-_VERSION = 1
+_VERSION = 2
+#: Lines of the journal, beyond those that a whole snapshot would have.
+_MOST_LINES = 20_000
+#: What a file that is not ours, or not whole, may raise when it is read.
+_FOREIGN = (StateError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def write_atomically(path: Path, octets: bytes, mode: int = 0o600) -> None:
@@ -47,15 +63,24 @@ class Store:
     Parameters
     ----------
     folder : Path
+
+    Attributes
+    ----------
+    policies_read, state_read : bool
+        Whether `load` found the file and could read it.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._policies_file = folder / "policies.json"
         self._file = folder / "state.json"
         self._journal_path = folder / "mappings.jsonl"
         self._journal: TextIOWrapper | None = None
+        self._lines = 0
+        self._policies_written = ""
+        self.policies_read = self.state_read = False
 
-    def load(self, state: AgentState, parse: Any) -> list[str]:
+    def load(self, state: AgentState, parse: Parse) -> list[str]:
         """Fill `state` with what was stored.
 
         Parameters
@@ -63,7 +88,7 @@ class Store:
         state : AgentState
             Fresh.
         parse : callable
-            YAML text, file → policies.
+            YAML text, file, namespace → policies.
 
         Returns
         -------
@@ -71,30 +96,72 @@ class Store:
             Warnings; a file that cannot be read is set aside and named in one.
         """
         warnings: list[str] = []
-        if self._file.exists():
+        for path in (self._policies_file, self._file):
+            if not path.exists():
+                continue
             try:
-                _fill(state, _checked(self._file), parse)
-            except (StateError, ValueError, KeyError, TypeError) as error:
-                aside = self._file.with_name("state.json.corrupt")
-                self._file.replace(aside)
-                warnings.append(f"{self._file} is corrupt ({error}); set aside as {aside}")
-        for mapping in self._replay():
-            state.mappings.learn(mapping)
+                body = _checked(path)
+                if path is self._file:
+                    fill(state, body)
+                    self.state_read = True
+                else:
+                    fill_policies(state, body, parse)
+                    self.policies_read = True
+            except _FOREIGN as error:
+                aside = path.with_name(f"{path.name}.corrupt")
+                path.replace(aside)
+                warnings.append(f"{path} cannot be used ({error}); set aside as {aside}")
+        unread = 0
+        for found in _replay(self._journal_path):
+            if isinstance(found, Mapping):
+                state.mappings.learn(found)
+            elif isinstance(found, tuple):
+                state.identities.restore(*found)
+            else:
+                unread += 1
+        if unread > 1:  # one is the last line of a killed agent
+            warnings.append(f"{self._journal_path}: {unread} lines cannot be read")
         return warnings
 
-    def save(self, state: AgentState) -> None:
-        """Write the snapshot; the journal begins anew."""
-        body = json.dumps(_body(state), separators=(",", ":"))
-        check = hashlib.sha256(body.encode()).hexdigest()
-        text = json.dumps({"version": _VERSION, "sha256": check, "body": body})
-        write_atomically(self._file, text.encode())
-        self._open_journal("w")
+    def save(self, state: AgentState, policies: bool = True) -> None:
+        """Write the snapshot; the journal begins anew.
 
-    def append(self, mappings: Iterable[Mapping]) -> None:
+        Parameters
+        ----------
+        state : AgentState
+        policies : bool
+            False: their file stays as it is.
+        """
+        if policies:
+            text = _sealed(policies_body(state))
+            if text != self._policies_written:
+                write_atomically(self._policies_file, text.encode())
+                self._policies_written = text
+        write_atomically(self._file, _sealed(state_body(state)).encode())
+        self._open_journal("w")
+        self._lines = 0
+
+    def append(
+        self, mappings: Iterable[Mapping], identities: Iterable[tuple[Identity, int]] = ()
+    ) -> None:
         """Add to the journal; in the page cache before this returns."""
         journal = self._journal or self._open_journal("a")
-        journal.writelines(json.dumps(_mapping(m)) + "\n" for m in mappings)
+        lines = [json.dumps({"identity": identity_row(i, n)}) + "\n" for i, n in identities]
+        lines += [json.dumps(mapping_row(m)) + "\n" for m in mappings]
+        journal.writelines(lines)
         journal.flush()
+        self._lines += len(lines)
+
+    def overgrown(self, mappings: int) -> bool:
+        """Whether a snapshot of that many mappings would be much shorter than the journal."""
+        return self._lines > mappings + _MOST_LINES
+
+    def base(self) -> dict[str, Any] | None:
+        """The bodies that were saved last; None if there is none that can be read."""
+        try:
+            return {"policies": _checked(self._policies_file), "state": _checked(self._file)}
+        except (*_FOREIGN, OSError):
+            return None
 
     def close(self) -> None:
         """Close the journal."""
@@ -109,14 +176,44 @@ class Store:
         self._journal = made
         return made
 
-    def _replay(self) -> Iterable[Mapping]:
-        if not self._journal_path.exists():
-            return
-        for line in self._journal_path.read_text(errors="replace").splitlines():
-            try:
-                yield _to_mapping(json.loads(line))
-            except (ValueError, TypeError, IndexError):
-                continue  # the last line of a killed agent
+
+def read_saved(folder: Path) -> Saved:
+    """What an agent saved last, alive or dead; nothing is written, moved or complained of.
+
+    Raises
+    ------
+    OSError, ValueError, LookupError, StateError
+        If there is none, or it is corrupt.
+    """
+    policies = policy_rows(_checked(folder / "policies.json"))
+    table = MappingTable()
+    for values in _checked(folder / "state.json")["mappings"]:
+        table.learn(to_mapping(values))
+    for found in _replay(folder / "mappings.jsonl"):
+        if isinstance(found, Mapping):
+            table.learn(found)
+    return Saved(policies, table)
+
+
+def _replay(path: Path) -> Iterable[Mapping | tuple[Identity, int] | None]:
+    """What a journal holds, in order; None for a line that cannot be read."""
+    if not path.exists():
+        return
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            values = json.loads(line)
+            if isinstance(values, dict):
+                yield to_identity(values["identity"])
+            else:
+                yield to_mapping(values)
+        except (ValueError, TypeError, LookupError):
+            yield None
+
+
+def _sealed(body: dict[str, Any]) -> str:
+    text = json.dumps(body, separators=(",", ":"))
+    check = hashlib.sha256(text.encode()).hexdigest()
+    return json.dumps({"version": _VERSION, "sha256": check, "body": text})
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -128,72 +225,3 @@ def _checked(path: Path) -> dict[str, Any]:
         raise StateError("its checksum does not fit")
     found: dict[str, Any] = json.loads(body)
     return found
-
-
-def _body(state: AgentState) -> dict[str, Any]:
-    in_use = [(i, n) for i, n in state.known_identities() if n >= 256]
-    return {
-        "revision": state.revision,
-        "policies": [[p.file, p.yaml, p.namespace, list(p.key)] for p in state.policies.values()],
-        "endpoints": [list(vars(e).values()) for e in state.endpoints.values()],
-        "rules": [[list(ref.policy), ref.path, n] for ref, n in state.rules.items()],
-        "policy_ids": list(state.policy_ids.items()),
-        "identities": [_identity(i, n) for i, n in in_use],
-        "mappings": [_mapping(m) for m in state.mappings],
-    }
-
-
-def _fill(state: AgentState, body: dict[str, Any], parse: Any) -> None:
-    for file, text, namespace, key in body["policies"]:
-        for policy in _parsed(parse, text, file, namespace):
-            if list(policy.key) == key:
-                state.policies[policy.key] = policy
-    for values in body["endpoints"]:
-        number, name, namespace, labels, *rest = values
-        state.endpoints[number] = Endpoint(
-            number, name, namespace, tuple((k, v) for k, v in labels), *rest
-        )
-    for policy, path, number in body["rules"]:
-        state.rules.set(RuleRef((policy[0], policy[1], policy[2]), path), number)
-    for digest, number in body["policy_ids"]:
-        state.policy_ids.set(digest, number)
-    for values in body["identities"]:
-        state.identities.restore(*_to_identity(values))
-    for values in body["mappings"]:
-        state.mappings.learn(_to_mapping(values))
-    state.revision = int(body["revision"])
-
-
-def _parsed(parse: Any, text: str, file: str, namespace: str) -> tuple[Policy, ...]:
-    found: tuple[Policy, ...] = parse(text, file, namespace or "default")
-    return found
-
-
-def _mapping(m: Mapping) -> list[Any]:
-    return [m.endpoint, m.name, m.address.hex(), m.ttl, m.learned, m.expires, m.zombie, m.source]
-
-
-def _to_mapping(values: list[Any]) -> Mapping:
-    endpoint, name, address, ttl, learned, expires, zombie, source = values
-    octets = bytes.fromhex(address)
-    if len(octets) != 16:
-        raise ValueError(f"{address} is no address")
-    return Mapping(endpoint, name, octets, ttl, learned, expires, zombie, 0, source)
-
-
-def _identity(identity: Identity, number: int) -> list[Any]:
-    selectors = [[s.match_name, s.match_pattern] for s in identity.selectors]
-    networks = [str(n) for n in identity.networks]
-    return [identity.kind, identity.labels, identity.family, selectors, networks, number]
-
-
-def _to_identity(values: list[Any]) -> tuple[Identity, int]:
-    kind, labels, family, selectors, networks, number = values
-    identity = Identity(
-        kind,
-        tuple((k, v) for k, v in labels),
-        family,
-        frozenset(FQDNSelector(*s) for s in selectors),
-        frozenset(ipaddress.ip_network(n) for n in networks),
-    )
-    return identity, number

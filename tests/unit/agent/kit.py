@@ -45,7 +45,7 @@ class Agent:
     """The state, and a kernel that does whatever it is told, at once."""
 
     def __init__(self, *policies: str, **settings: object) -> None:
-        self.state = AgentState(LabSettings(**settings))  # type: ignore[arg-type]
+        self.state = AgentState(LabSettings(**{"hold": 0.0, **settings}))  # type: ignore[arg-type]
         self.log: list[Operation] = []
         self.run(self.state.set_endpoints([endpoint()]))
         for text in policies:
