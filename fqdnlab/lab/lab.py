@@ -14,6 +14,7 @@ from fqdnlab.lab import tables
 from fqdnlab.lab.applied import Applied
 from fqdnlab.lab.calls import Peer, error_from
 from fqdnlab.lab.endpoint import Endpoint
+from fqdnlab.lab.explain import Explains
 from fqdnlab.lab.machine import MachineClient
 from fqdnlab.lab.process import Process
 from fqdnlab.model import hubble_json
@@ -37,7 +38,7 @@ class Node:
         self.observer = Process(peer, "observer")
 
 
-class Lab:
+class Lab(Explains):
     """A living lab of that name, or a new one.
 
     Parameters

@@ -21,6 +21,7 @@ from fqdnlab.errors import (
     UsageError,
 )
 from fqdnlab.node.endpoints import as_message
+from fqdnlab.node.evidence import read_evidence
 from fqdnlab.node.node import Node
 from fqdnlab.node.plan import Plan
 from fqdnlab.node.run import Command
@@ -165,6 +166,10 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
                 for e in entries
             ]
         )
+
+    @_typed
+    def Evidence(self, request: object, context: object) -> pb.EvidenceReply:
+        return read_evidence(self._node.lab.paths, self._node.endpoints.messages())
 
     @_typed
     def Shutdown(self, request: object, context: object) -> pb.ShutdownReply:

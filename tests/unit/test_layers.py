@@ -23,15 +23,18 @@ RANKS = {
     "agent": 2,
     "datapath": 2,
     "dns": 2,
+    "explain": 2,
     "machine": 2,
     "node": 2,
     "observer": 2,
     "plots": 2,
     "world": 2,
     "lab": 3,
+    "recording": 3,
     "doctor": 3,
     "cli": 4,
     "demo": 4,
+    "lessons": 4,
     "notebook": 4,
 }
 #: What any part may use beside its rank: not there, so shared (metrics.py, clock.py …).

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 __all__ = ["Journal", "Kept", "peek"]
 
+_MOST_FILES = 4
 _log = logging.getLogger(__name__)
 
 
@@ -54,12 +55,9 @@ class Journal:
         """Append `mapping`, unless it is there already; never fails, what is lost is counted."""
         if mapping in self._known:
             return
-        if len(self._known) >= self._most:
+        if not self._most:
             self.dropped += 1
-            if not self._most:
-                return
-            self._over += 1
-            self._known.pop(next(iter(self._known)))
+            return
         try:
             self._append(mapping)
         except OSError as error:
@@ -67,16 +65,20 @@ class Journal:
             _log.warning("%s: %s", self._path, error)
             self.close()
             return
-        self._known[mapping] = None
         self.kept += 1
+        self._known[mapping] = None
+        if len(self._known) > self._most:
+            self._known.pop(next(iter(self._known)))
+            self.dropped += 1
+            self._over += 1
 
     def _append(self, mapping: Kept) -> None:
-        if self._lines >= 2 * self._most:  # what it holds in excess is not worth the disk
-            self._shorten()
+        self._open()
+        if self._lines >= 2 * self._most:  # half of them are not worth the disk
+            self._known = dict.fromkeys(self._merge(*self.take()))
         octets = _line(mapping)
         for _ in range(3):
-            if self._fd < 0:
-                self._open()
+            self._open()
             if os.write(self._fd, octets) != len(octets):
                 raise OSError("no room for a line")
             self._lines += 1
@@ -85,11 +87,14 @@ class Journal:
             self.close()  # renamed meanwhile, and perhaps read already
 
     def _open(self) -> None:
+        if self._fd >= 0:
+            return
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(self._path, flags, 0o600)
-        if os.fstat(self._fd).st_size:  # maybe by one that was killed in the middle of a line
+        before = self._path.read_bytes()
+        self._lines = before.count(b"\n")
+        if before and not before.endswith(b"\n"):  # its writer was killed in the middle of a line
             os.write(self._fd, b"\n")
-            self._lines = self._path.read_bytes().count(b"\n")
 
     def _is_current(self) -> bool:
         mine = os.fstat(self._fd)
@@ -98,14 +103,14 @@ class Journal:
             return (mine.st_ino, mine.st_dev) == (named.st_ino, named.st_dev)
         return False
 
-    def _shorten(self) -> None:
-        kept, files = self.take()
+    def _merge(self, kept: list[Kept], files: list[Path]) -> list[Kept]:
+        """One file in place of `files`."""
         fresh = self._folder / f".kept.{os.getpid()}"
         fresh.write_bytes(b"".join(map(_line, kept)))
         fresh.rename(self._next_name())
         for path in files:
             path.unlink(missing_ok=True)
-        self._known = dict.fromkeys(kept)
+        return kept
 
     def _next_name(self) -> Path:
         number = 1 + max((_number(p) for p in self._files()), default=0)
@@ -127,6 +132,9 @@ class Journal:
         self.dropped += max(0, over - self._over)
         self._over = 0
         kept = kept[over:]
+        if over or len(files) > _MOST_FILES:  # agents came and went, and took nothing
+            self._merge(kept, files)
+            files = self._files()
         return kept, files
 
     def _files(self) -> list[Path]:

@@ -1,0 +1,128 @@
+"""The one change that would let a packet pass: proposed where deciding again says so.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from fqdnlab.explain.case import SOMEWHERE, Case, names_of, server_of
+from fqdnlab.explain.decide import Mind
+from fqdnlab.explain.explanation import Remedy
+from fqdnlab.explain.facts import Facts, Known
+from fqdnlab.explain.kernel import INTERNAL_ADDRESS
+from fqdnlab.explain.rewrite import Rewriter, look_up_allowed
+from fqdnlab.model.mapstate import DENY
+from fqdnlab.model.reasons import POLICY_REASONS
+
+__all__ = ["NO_PROXY", "find_dns_remedy", "find_remedy", "learned"]
+
+NO_PROXY = 240
+_RETRY = "look the name up again, as clients do when they connect by name"
+
+
+def learned(case: Case, name: str) -> Known:
+    """The mapping that a look-up of `name` by the case's endpoint would bring."""
+    return Known(case.who.name, name, case.address)
+
+
+def find_remedy(facts: Facts, case: Case, reason: int) -> Remedy:
+    """What to change, for a packet that is dropped with `reason`.
+
+    Parameters
+    ----------
+    facts : Facts
+    case : Case
+    reason : int
+        Drop reason; 0 for a name that the proxy refuses.
+    """
+    if reason == NO_PROXY:
+        return Remedy("restart", "Restart the DNS proxy: it is dead.", process="proxy")
+    if reason == INTERNAL_ADDRESS:
+        text = "None: addresses of the node and of its proxy are closed to every endpoint."
+        return Remedy("none", text)
+    if reason and reason not in POLICY_REASONS:
+        return Remedy("none", "None of policy or mapping: the packet itself is not acceptable.")
+    if facts.policies is None:
+        return Remedy("none", "It cannot be said: the policies are not known.")
+    probe = case if case.address else replace(case, address=SOMEWHERE)
+    for found in _candidates(facts, probe):
+        return found
+    return Remedy("none", "None was found that would let it pass.")
+
+
+def find_dns_remedy(facts: Facts, case: Case, server: str) -> Remedy:
+    """What to change, for a question to `server` that the proxy refused."""
+    if facts.policies is None:
+        return Remedy("none", "It cannot be said: the policies are not known.")
+    policies, text = look_up_allowed(facts, case)
+    if policies and Mind(facts, policies).ask(case.who, server, case.name).outcome == "allowed":
+        shown = case.name.rstrip(".")
+        words = f"Apply a policy that allows the look-up of {shown}."
+        process = "" if facts.runs("agent") else "agent"
+        words = f"Restart the agent, then: {words}" if process else words
+        return Remedy("apply", words, policy=text, name=case.name, process=process)
+    return Remedy("none", "None was found that would let the question pass.")
+
+
+def _candidates(facts: Facts, case: Case) -> Iterator[Remedy]:
+    alive = facts.runs("agent")
+    if not alive:
+        yield from _restart(facts, case)
+    yield from _look_up(facts, case, alive)
+    yield from _apply(facts, case, alive)
+
+
+def _passes(mind: Mind, case: Case) -> bool:
+    return mind.judge(case.who, case.address, case.proto, case.port).verdict != DENY
+
+
+def _restart(facts: Facts, case: Case) -> Iterator[Remedy]:
+    """The agent has only to come back: policies and mappings allow it already."""
+    if _passes(Mind(facts), case):
+        yield Remedy("restart", "Restart the agent: its policies allow it.", process="agent")
+    elif _passes(Mind(facts, more=facts.kept), case):
+        text = "Restart the agent: the proxy keeps the mapping for it."
+        yield Remedy("restart", text, process="agent")
+
+
+def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
+    """A name of the address is allowed, and its mapping alone is missing."""
+    server = server_of(facts)
+    for name in names_of(facts, case):
+        shown = name.rstrip(".")
+        if not _passes(Mind(facts, more=[learned(case, name)]), case):
+            continue
+        if not server or Mind(facts).ask(case.who, server, name).outcome != "allowed":
+            continue
+        if not alive:
+            text = f"Restart the agent, so that a look-up of {shown} is installed."
+            yield Remedy("restart", text, name=name, process="agent", after=_RETRY)
+        elif not facts.runs("proxy"):
+            text = f"Restart the DNS proxy, so that {shown} can be looked up."
+            yield Remedy("restart", text, name=name, process="proxy", after=_RETRY)
+        else:
+            text = f"Look {shown} up from {case.who.name}: its answer opens the address."
+            yield Remedy("look-up", text, name=name)
+
+
+def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
+    """A policy, or policies changed, in one `apply`."""
+    for name in [*names_of(facts, case), ""]:
+        rewriter = Rewriter(facts, case, name)
+        policies = rewriter.policies()
+        if policies is None:
+            continue
+        by_name = bool(name) and not rewriter.by_address
+        changed = Mind(facts, policies, more=[learned(case, name)] if by_name else [])
+        if not _passes(changed, case):
+            continue
+        if by_name and changed.ask(case.who, server_of(facts), name).outcome != "allowed":
+            continue
+        yield Remedy(
+            "apply",
+            rewriter.words if alive else f"Restart the agent, then: {rewriter.words}",
+            policy=rewriter.text,
+            name=name if by_name else "",
+            process="" if alive else "agent",
+            after="" if _passes(Mind(facts, policies), case) else _RETRY,
+        )

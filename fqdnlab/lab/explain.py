@@ -1,0 +1,139 @@
+"""`Lab.explain`: facts gathered from the lab's services, whoever of them is dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from fqdnlab.errors import FqdnlabError, UsageError
+from fqdnlab.explain import Explanation, Facts, explain_row, forecast
+from fqdnlab.explain.gather import facts_of_lab
+from fqdnlab.pb import control_pb2 as pb
+from fqdnlab.world.client_names import RecordsOf
+
+if TYPE_CHECKING:
+    from fqdnlab.lab.calls import Peer
+    from fqdnlab.lab.endpoint import Endpoint
+    from fqdnlab.model.flows import Table
+    from fqdnlab.world.client import World
+
+__all__ = ["Explains", "explain_with"]
+
+_ALIVE = ("running", "draining")
+
+
+class Explains:
+    """The part of `Lab` that explains."""
+
+    if TYPE_CHECKING:
+        node_peer: Peer
+        world: World
+        _node: Any
+        _table: Table
+
+        def _read(self) -> None: ...
+        def status(self) -> pb.NodeStatus: ...
+
+    def evidence(self) -> pb.EvidenceReply:
+        """The kernel's maps, and what agent and proxy saved last: read with either of them dead."""
+        found: pb.EvidenceReply = self.node_peer.call(self._node.Evidence, pb.EvidenceRequest())
+        return found
+
+    def facts(self) -> Facts:
+        """Everything that explanations rest on, as it is now.
+
+        Raises
+        ------
+        UnavailableError
+            If the node service is dead; agent, proxy, observer and world may be.
+        """
+        status, evidence = self.status(), self.evidence()
+        alive = {p.name for p in status.process if p.state in _ALIVE}
+        missing: list[str] = []
+        queries = self._queries("observer" in alive, missing)
+        zones = self._zones("world" in alive, missing)
+        evidence.missing.extend(missing)
+        return facts_of_lab(evidence, status, queries, zones)
+
+    def _queries(self, alive: bool, missing: list[str]) -> list[dict[str, Any]] | None:
+        """Look-ups seen; with the observer dead, those that were read before it died."""
+        try:
+            if alive:
+                self._read()
+                return self._table.queries()
+            missing.append("look-ups since the observer died")
+        except FqdnlabError as error:
+            missing.append(f"look-ups: {error.message}")
+        return self._table.queries() or None
+
+    def _zones(self, alive: bool, missing: list[str]) -> list[RecordsOf] | None:
+        try:
+            if alive:
+                return self.world.records()
+            missing.append("what the world would answer: its process is dead")
+        except FqdnlabError as error:
+            missing.append(f"what the world would answer: {error.message}")
+        return None
+
+    def explain(
+        self,
+        what: str | Endpoint | Mapping[str, Any] | pd.Series[Any],
+        target: str | None = None,
+        port: int | None = None,
+        protocol: str = "TCP",
+    ) -> Explanation:
+        """Why a packet passed or was dropped, or what would become of one.
+
+        Parameters
+        ----------
+        what : row of `flows`, uuid of one, or endpoint
+        target : str
+            With an endpoint: the name or the address that it would send to.
+        port : int
+            For ICMP: the type.
+        protocol : {"TCP", "UDP", "SCTP", "ICMPv4", "ICMPv6"}
+
+        Raises
+        ------
+        UsageError
+            For a flow, an endpoint, a port or a protocol that there is not.
+
+        Examples
+        --------
+        >>> lab.explain(lab.flows().iloc[-1])                          # doctest: +SKIP
+        >>> lab.explain("web", "api.example.com", 443)                 # doctest: +SKIP
+        """
+        facts = self.facts()
+        return explain_with(facts, self._table.rows, what, target, port, protocol)
+
+
+def explain_with(
+    facts: Facts,
+    rows: Any,
+    what: Any,
+    target: str | None,
+    port: int | None,
+    protocol: str,
+) -> Explanation:
+    """As `Explains.explain`, from facts and a function that gives the rows of all flows."""
+    if target is not None:
+        if port is None:
+            raise UsageError("no port was given", 'say explain("web", "api.example.com", 443)')
+        name = what if isinstance(what, str) else what.name
+        return forecast(facts, name, target, port, protocol)
+    if isinstance(what, str):
+        return explain_row(facts, _row(rows(), what))
+    if isinstance(what, pd.Series):
+        what = what.to_dict()
+    if not isinstance(what, Mapping):
+        raise UsageError("what is to be explained?", "a row of flows(), or endpoint and target")
+    return explain_row(facts, what)
+
+
+def _row(rows: Iterable[Mapping[str, Any]], uuid: str) -> Mapping[str, Any]:
+    for row in rows:
+        if row["uuid"] == uuid:
+            return row
+    raise UsageError(f"there is no flow {uuid}", "take a uuid of flows()")
