@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import http.server
 import os
+import select
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["CONTENT_TYPE", "Family", "MetricsServer", "exposition", "serve_metrics"]
+__all__ = ["CONTENT_TYPE", "Family", "MetricsServer", "Serving", "exposition", "serve_metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -68,6 +69,36 @@ def exposition(families: Iterable[Family]) -> str:
     return "\n".join(lines) + "\n"
 
 
+class Serving:
+    """A thread that serves `server` and ends at once when asked: `serve_forever` looks twice a
+    second whether it should, and every process of a lab would be that late.
+    """
+
+    def __init__(self, server: socketserver.TCPServer, name: str) -> None:
+        self._server = server
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._server.fileno(), select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        while self._wake_read not in dict(poll.poll()):
+            self._server.handle_request()
+
+    def end(self) -> bool:
+        """End it and close the server; whether it was not ended before."""
+        if not self._thread.is_alive():
+            return False
+        os.write(self._wake_write, b"x")
+        self._thread.join()
+        self._server.server_close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        return True
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: MetricsServer
     timeout = 5.0  # seconds: a client that says nothing holds no thread
@@ -96,6 +127,7 @@ class MetricsServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Serves `render` until closed; a context manager."""
 
     daemon_threads = True
+    timeout = 0.0  # of handle_request: it is called when somebody knocks
 
     def __init__(self, path: Path, render: Callable[[], str], mode: int) -> None:
         self.render = render
@@ -107,8 +139,7 @@ class MetricsServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         os.chmod(fresh, mode)
         fresh.replace(path)  # takes the place of what a killed predecessor left
         self._identity = self._inode()
-        self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        self._serving = Serving(self, "metrics")
 
     def _inode(self) -> tuple[int, int] | None:
         try:
@@ -119,12 +150,8 @@ class MetricsServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def close(self) -> None:
         """Stop; remove the socket unless a successor has put its own there.  Idempotent."""
-        if self._thread.is_alive():
-            self.shutdown()
-            self._thread.join()
-            self.server_close()
-            if self._inode() == self._identity:
-                self._path.unlink(missing_ok=True)
+        if self._serving.end() and self._inode() == self._identity:
+            self._path.unlink(missing_ok=True)
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -32,7 +32,8 @@ from fqdnlab.pb import control_pb2_grpc, fqdndata_pb2_grpc
 _log = logging.getLogger("fqdnlab.agent")
 #: Cilium's standalone-dns-proxy-server-port, inside the node's namespace, for Cilium's own proxy.
 FQDNDATA_TCP = "127.0.0.1:10095"
-_WORKERS = 64
+_WORKERS = 32
+_GRACE = 0.2  # s for calls that run, at the end
 #: 200 endpoints with 1,000 patterns each.
 _MESSAGE = 256 << 20
 
@@ -50,13 +51,13 @@ def serve(lab: str, settings: LabSettings, ready_fd: int, stop: threading.Event)
         kernel = Kernel(paths, settings)
         stack.callback(kernel.close)
         kernel.attach_uplink(socket.if_nametoindex(UPLINK))
-        schedule = Schedule(settings.collection_interval, settings.time_scale)
+        schedule = Schedule(settings.collection_interval, settings.time_scale, settings.hold)
         state = AgentState(settings)
         core = Core(state, kernel, Store(paths.state("agent")), paths.rules_file, schedule)
         core.start()
         stack.callback(core.close)
-        server = _server(core, schedule, paths)
-        stack.callback(lambda: server.stop(0.2).wait())
+        for server in (_control_server(core, paths), _proxy_server(core, schedule, paths)):
+            stack.callback(_stop, server)
         stack.callback(core.publisher.close)
         stack.enter_context(
             serve_metrics(paths.metrics_socket("agent"), lambda: exposition(families(core)))
@@ -72,24 +73,40 @@ def serve(lab: str, settings: LabSettings, ready_fd: int, stop: threading.Event)
         stop.wait()
 
 
-def _server(core: Core, schedule: Schedule, paths: LabPaths) -> grpc.Server:
-    server = grpc.server(
-        futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="grpc"),
+def _control_server(core: Core, paths: LabPaths) -> grpc.Server:
+    """For the lab's owner and the node service; proxies have a server of their own."""
+    server = _server("control")
+    control_pb2_grpc.add_AgentServicer_to_server(AgentControl(core), server)
+    owner = paths.client.stat()
+    _listen(server, paths.agent_socket, owner.st_uid, owner.st_gid, 0o600)
+    server.start()
+    return server
+
+
+def _proxy_server(core: Core, schedule: Schedule, paths: LabPaths) -> grpc.Server:
+    """FQDNData alone: a proxy, or who else is in the node's namespace, sets no policy."""
+    server = _server("proxies")
+    fqdndata_pb2_grpc.add_FQDNDataServicer_to_server(FQDNData(core, schedule.begin), server)
+    _listen(server, paths.fqdndata_socket, 0, PROXY_GID, 0o660)
+    if not server.add_insecure_port(FQDNDATA_TCP):
+        raise SetupError(f"cannot listen at {FQDNDATA_TCP} in the node's namespace")
+    server.start()
+    return server
+
+
+def _server(name: str) -> grpc.Server:
+    return grpc.server(
+        futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix=name),
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", _MESSAGE),
             ("grpc.max_send_message_length", _MESSAGE),
         ],
     )
-    fqdndata_pb2_grpc.add_FQDNDataServicer_to_server(FQDNData(core, schedule.begin), server)
-    control_pb2_grpc.add_AgentServicer_to_server(AgentControl(core), server)
-    owner = paths.client.stat()
-    _listen(server, paths.agent_socket, owner.st_uid, owner.st_gid, 0o600)
-    _listen(server, paths.fqdndata_socket, 0, PROXY_GID, 0o660)
-    if not server.add_insecure_port(FQDNDATA_TCP):
-        raise SetupError(f"cannot listen at {FQDNDATA_TCP} in the node's namespace")
-    server.start()
-    return server
+
+
+def _stop(server: grpc.Server) -> None:
+    server.stop(_GRACE).wait()
 
 
 def _listen(server: grpc.Server, path: Path, uid: int, gid: int, mode: int) -> None:

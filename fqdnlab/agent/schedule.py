@@ -21,14 +21,18 @@ class Schedule:
         Lab seconds.
     time_scale : float
         Lab seconds per second.
+    hold : float
+        Seconds by which expiries are later than a TTL from the answer (it may be released that
+        late): passes come that much sooner, so that TTL + interval is the longest all the same.
 
     Notes
     -----
     Until `begin` there are no passes: first the mappings that the proxy kept must be taken in.
     """
 
-    def __init__(self, interval: float, time_scale: float) -> None:
-        self.interval_ns = max(1, int(interval * 1e9 / time_scale))
+    def __init__(self, interval: float, time_scale: float, hold: float = 0.0) -> None:
+        wall = interval / time_scale
+        self.interval_ns = max(1, int(max(wall - hold, wall / 2) * 1e9))
         self._start = boottime()
         self._begun = False
         self._done = self._start

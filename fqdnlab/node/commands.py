@@ -70,7 +70,8 @@ def process_plan(
     node, world = str(NETNS / lab.netns("node")), str(NETNS / lab.netns("world"))
     if name == "world":
         where = ("--socket", str(paths.world_socket), "--state", str(paths.state("world")))
-        return Plan(_python("fqdnlab.world", *where, *ready), env, netns=world)
+        metrics = ("--metrics", str(paths.metrics_socket("world")))
+        return Plan(_python("fqdnlab.world", *where, *metrics, *ready), env, netns=world)
     if name == "agent":
         return Plan(_python("fqdnlab.agent", *common, *ready), env, netns=node)
     if name == "observer":

@@ -13,7 +13,7 @@ from fqdnlab.node.supervisor import READY_SECONDS, Slot, Supervisor
 __all__ = ["ACTIONS", "Faults"]
 
 ACTIONS = ("kill", "stop", "continue", "start", "restart", "upgrade")
-_GRACE = 3.0  # s between SIGTERM and SIGKILL
+_GRACE = 10.0  # s between SIGTERM and SIGKILL: far more than any needs, on any machine
 _STOP_SECONDS = 5.0
 _DRAIN_SECONDS = 15.0  # more than the proxy's upstream time-out
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import http.client
 import http.server
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fqdnlab.metrics import CONTENT_TYPE, Family, exposition
+from fqdnlab.metrics import CONTENT_TYPE, Family, Serving, exposition
 
 __all__ = ["Port", "gather", "merge"]
 
@@ -107,8 +106,8 @@ class Port:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics-port")
-        self._thread.start()
+        self._server.timeout = 0.0
+        self._serving = Serving(self._server, "metrics-port")
 
     @property
     def number(self) -> int:
@@ -117,6 +116,4 @@ class Port:
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.end()

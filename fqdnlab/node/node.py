@@ -23,7 +23,7 @@ from fqdnlab.node.tree import make_tree
 
 __all__ = ["Node"]
 
-_GRACE = 3.0  # s for a process to end by itself
+_GRACE = 10.0  # s for all processes to end by themselves
 
 
 class Node:

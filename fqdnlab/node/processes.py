@@ -25,6 +25,7 @@ __all__ = [
     "Piped",
     "Process",
     "clean_environment",
+    "end_together",
     "helper",
     "launch",
     "launch_piped",
@@ -147,6 +148,20 @@ class Process:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def end_together(processes: Sequence[Process], grace: float) -> None:
+    """SIGTERM to all, in order, and SIGKILL to those that live after `grace` s; all are dead then.
+
+    One that is stopped gets SIGKILL at once.
+    """
+    deadline = time.monotonic() + grace
+    for process in processes:
+        process.send(signal.SIGKILL if process.stopped else signal.SIGTERM)
+    for process in processes:
+        if not process.wait(max(0.0, deadline - time.monotonic())):
+            process.send(signal.SIGKILL)
+            process.wait(None)
 
 
 class Piped(NamedTuple):

@@ -17,6 +17,7 @@ from fqdnlab.node.processes import (
     Identity,
     Process,
     clean_environment,
+    end_together,
     helper,
     launch,
     wait_ready,
@@ -159,13 +160,17 @@ class Supervisor:
             ) from error
 
     def _wait(self, slot: Slot, process: Process, fd: int, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         try:
             said = wait_ready(process, fd, timeout)
+            late = time.monotonic() >= deadline
         finally:
             os.close(fd)
         try:
             if said != "ready":
-                raise self._not_ready(slot, process, timeout)
+                # Its pipe closes a moment before it is dead; one that is late may end by our close.
+                dead = process.wait(0.0 if late else 0.5)
+                raise self._not_ready(slot, process, timeout, dead)
             self._on_ready(slot.name)
         except BaseException:
             process.end(0.5)
@@ -173,8 +178,9 @@ class Supervisor:
         finally:
             slot.starting = False
 
-    def _not_ready(self, slot: Slot, process: Process, timeout: float) -> UnavailableError:
-        dead = process.wait(0.5)  # its pipe closes a moment before it is dead
+    def _not_ready(
+        self, slot: Slot, process: Process, timeout: float, dead: bool
+    ) -> UnavailableError:
         with suppress(OSError):
             tail = self._lab.paths.log(slot.name).read_text(errors="replace").splitlines()
         lines = "\n".join(tail[-_LAST_LINES:])
@@ -277,11 +283,11 @@ class Supervisor:
     # ------------------------------------------------------------ ending
 
     def end_all(self, grace: float) -> None:
-        """End all processes, those first that others depend on least."""
+        """End all processes, asking those first that others depend on least."""
         self._ending = True
+        everyone: list[Process] = []
         for name in reversed(PROCESSES):
             slot = self.slots[name]
-            everyone = [p for _, p in slot.draining]
+            everyone += [p for _, p in slot.draining]
             everyone += [slot.current] if slot.current is not None else []
-            for process in everyone:
-                process.end(grace)
+        end_together(everyone, grace)

@@ -6,14 +6,14 @@ import re
 
 from fqdnlab.errors import StateError
 from fqdnlab.node import netns
-from fqdnlab.node.processes import Identity, Process, processes_in
+from fqdnlab.node.processes import Identity, Process, end_together, processes_in
 from fqdnlab.node.state import LabState, StateFile
 from fqdnlab.node.tree import remove_tree
 from fqdnlab.paths import RUN, LabPaths
 
 __all__ = ["end_lab", "lab_of_netns", "labs_here", "namespaces_of"]
 
-_GRACE = 3.0
+_GRACE = 10.0  # s for all processes to end by themselves
 _OURS = re.compile(r"fqdnlab-(?P<lab>.+?)-(?:node|world|ep-.+)\Z")
 
 
@@ -51,9 +51,8 @@ def end_lab(lab: str, spare: int = 0) -> None:
         state = StateFile.read(paths)
     except StateError:
         state = None  # its processes in the lab's namespaces are found below
-    for process in _processes(state) if state is not None else []:
-        if process.pid != spare:
-            process.end(_GRACE)
+    known = _processes(state) if state is not None else []
+    end_together([process for process in known if process.pid != spare], _GRACE)
     mine = namespaces_of(lab)
     inodes = {found for name in mine if (found := netns.identity(name)) is not None}
     while everyone := processes_in(inodes):  # commands in endpoints, and what they started
