@@ -106,6 +106,7 @@ class Bench:
     """`Answers` with everything around it."""
 
     def __init__(self, **settings: Any) -> None:
+        self.settings = LabSettings(**settings)
         self.loop = Loop()
         self.agent = Agent()
         self.counts = Counts()
@@ -113,7 +114,7 @@ class Bench:
         self.sent: list[bytes] = []
         self.answers = Answers(
             self.loop,  # type: ignore[arg-type]
-            LabSettings(**settings),
+            self.settings,
             lambda t, outcome, message: self.records.append((t, outcome, message)),
             self.counts,
         )
