@@ -138,9 +138,8 @@ class Observer:
 
         def render() -> str:
             self._rules.refresh()
-            return exposition(
-                [*families(self._counters, maps, self._rules.latest.rules), *self._gauges()]
-            )
+            indices = range(1, self._rules.highest + 1)
+            return exposition([*families(self._counters, maps, indices), *self._gauges()])
 
         stack.enter_context(serve_metrics(self._paths.metrics_socket("observer"), render))
         return intake, reader, maps

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from fqdnlab.pb import flows_pb2, flows_pb2_grpc, observer_pb2
+from fqdnlab.pb import flows_pb2, flows_pb2_grpc, observer_pb2, observer_pb2_grpc
 
 __all__ = ["FlowTail", "read_flows"]
 
@@ -43,10 +43,14 @@ class FlowTail:
     ----------
     channel : grpc.Channel
         To ``LabPaths.observer_socket``.
+    last : int, optional
+        The first time, only about the last so many; none: all there are.
     """
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, last: int | None = None) -> None:
         self._stub = flows_pb2_grpc.FlowsStub(channel)
+        self._observer = observer_pb2_grpc.ObserverStub(channel)
+        self._last = last
         self._place = flows_pb2.AfterRequest()
 
     def fresh(self, timeout: float = 10.0) -> Iterator[observer_pb2.GetFlowsResponse]:
@@ -59,6 +63,16 @@ class FlowTail:
         grpc.RpcError
             UNAVAILABLE if the observer is dead.  Calling again later is fine.
         """
+        if self._last is not None and not self._place.run:
+            self._skip(self._last, timeout)
         for batch in self._stub.After(self._place, timeout=timeout):
             yield from batch.response
             self._place = flows_pb2.AfterRequest(run=batch.run, next=batch.next)
+
+    def _skip(self, last: int, timeout: float) -> None:
+        """Begin `last` flows before the newest: the first batch tells the run, the rest is left."""
+        status = self._observer.ServerStatus(observer_pb2.ServerStatusRequest(), timeout=timeout)
+        stream = self._stub.After(flows_pb2.AfterRequest(), timeout=timeout)
+        run = next(iter(stream)).run
+        stream.cancel()
+        self._place = flows_pb2.AfterRequest(run=run, next=max(1, status.seen_flows - last))

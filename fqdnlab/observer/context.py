@@ -179,6 +179,5 @@ class Context:
             return "enforced"
         if not self.names.names(endpoint, address, at):
             return ""
-        if identity < _LOCAL_SCOPE and self.names.early(endpoint, address, at):
-            return "waits"
-        return "none"
+        early = self.names.early(endpoint, address, at) if identity < _LOCAL_SCOPE else ""
+        return "waits" if early and early != "refused" else "none"

@@ -77,7 +77,7 @@ def families(
     counters : Counters
     kernel : KernelCounters
     rule_indices : iterable of int
-        Rules whose counters make up the forwarded packets.
+        Rules whose counters make up the forwarded packets; those of the past too, or the sum falls.
     """
     flows: Series = Counter()
     drops: Series = Counter()

@@ -26,7 +26,8 @@ EARLY: dict[int, str] = {
     Early.HOLD_OFF: "hold-off",
     Early.REFUSED: "refused",
 }
-_WAITS = frozenset({"agent-dead", "hold-deadline"})
+#: What becomes of the mapping of an answer that was early for that reason.
+_STATES = {"agent-dead": "waits", "hold-deadline": "waits", "refused": "none"}
 
 
 def _verdict(kind: Kind, outcome: int) -> str:
@@ -126,7 +127,7 @@ def _extension(
     early = EARLY.get(record.early, "") if response else ""
     state = ""
     if response and message.addresses and record.outcome == Outcome.ANSWERED:
-        state = "waits" if early in _WAITS else "enforced"
+        state = _STATES.get(early, "enforced")
     rule = context.rule(record.rule, record.time)
     pack_extension(
         flow,

@@ -14,6 +14,7 @@ from fqdnlab.observer.names import NameHistory, Told
 __all__ = ["Journal"]
 
 _LARGEST = 8 << 20  # octets; then it is written anew, with what is still remembered
+_GROWTH = 2  # of what is remembered, where that alone is as large
 
 
 class Journal:
@@ -30,6 +31,7 @@ class Journal:
         self._path = path
         self._names = names
         self.faults = 0
+        self._limit = 0
         self._load()
         self._rewrite()
 
@@ -53,6 +55,7 @@ class Journal:
         fresh = self._path.with_suffix(".new")
         with open(fresh, "w", encoding="utf-8") as file:
             file.writelines(map(_line, self._names.everything()))
+            self._limit = max(_LARGEST, file.tell() * _GROWTH)
         fresh.replace(self._path)
         self._names.drain()
 
@@ -64,7 +67,7 @@ class Journal:
         with open(self._path, "a", encoding="utf-8") as file:
             file.writelines(map(_line, told))
             size = file.tell()
-        if size > _LARGEST:
+        if size > self._limit:
             self._rewrite()
 
 

@@ -17,6 +17,7 @@ __all__ = ["EndpointNames", "Rule", "Rules", "RulesFile", "parse_rules"]
 
 T = TypeVar("T")
 _KEPT = 256  # former contents
+_ENTRIES = 200_000  # in all of them, but the latest
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Rules:
     endpoints: dict[int, EndpointNames] = field(default_factory=dict)
     addresses: dict[str, EndpointNames] = field(default_factory=dict)
     identities: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Entries in all."""
+        return len(self.rules) + len(self.endpoints) + len(self.identities)
 
 
 def parse_rules(text: str) -> Rules:
@@ -105,6 +111,17 @@ def _endpoint(number: int, given: dict[str, Any]) -> EndpointNames:
     )
 
 
+def _bounded(versions: list[tuple[int, Rules]]) -> list[tuple[int, Rules]]:
+    """The newest of them; at least the last one."""
+    first, entries = len(versions) - 1, 0
+    while first > max(0, len(versions) - _KEPT):
+        entries += versions[first - 1][1].size
+        if entries > _ENTRIES:
+            break
+        first -= 1
+    return versions[first:]
+
+
 class RulesFile:
     """The file and what it said before.
 
@@ -121,6 +138,8 @@ class RulesFile:
         self._seen: tuple[int, int, int] | None = None
         self._versions: list[tuple[int, Rules]] = [(0, Rules())]
         self.faults = 0
+        #: The highest rule index that was ever named: counters of rules that are gone count on.
+        self.highest = 0
 
     @property
     def latest(self) -> Rules:
@@ -143,8 +162,9 @@ class RulesFile:
         except (OSError, ValueError):
             self.faults += 1
             return False
+        self.highest = max(self.highest, *rules.rules, 0)
         versions = [*self._versions, (self._to_boottime(found.st_mtime_ns), rules)]
-        self._versions = versions[-_KEPT:]  # a new list: readers keep theirs
+        self._versions = _bounded(versions)  # a new list: readers keep theirs
         return True
 
     def find(self, at: int, get: Callable[[Rules], T | None]) -> T | None:

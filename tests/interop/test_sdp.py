@@ -56,7 +56,7 @@ def reaches(endpoint: Endpoint, name: str, address: str) -> bool:
 
 @contextmanager
 def node(name: str) -> Iterator[tuple[Lab, Endpoint]]:
-    """A lab whose own proxy is dead, with TPROXY rules to another."""
+    """A lab whose own proxy is dead, and whose enforcer leaves steering to TPROXY."""
     with Lab(name, steer="tproxy") as lab:
         web = lab.endpoint("web", labels={"app": "web"})
         lab.world["api.example.com"] = [API, API6]
@@ -64,7 +64,6 @@ def node(name: str) -> Iterator[tuple[Lab, Endpoint]]:
         lab.world["evil.example.org"] = [EVIL]
         lab.apply(WEB_EGRESS)
         lab.proxy.kill()
-        sdp.steer(name)
         yield lab, web
 
 
@@ -80,6 +79,7 @@ def direct(
 ) -> Iterator[tuple[Lab, Endpoint]]:
     """The proxy speaks to our agent."""
     with node("sdp") as (lab, web):
+        sdp.steer(lab.name)
         folder = tmp_path_factory.mktemp("sdp")
         with sdp.running(programs / sdp.PROGRAM, lab.name, folder):
             yield lab, web
@@ -91,6 +91,7 @@ def relayed(
 ) -> Iterator[tuple[Lab, Endpoint, Path]]:
     """The same with a relay between, that keeps what is said."""
     with node("sdp-relayed") as (lab, web), ExitStack() as stack:
+        sdp.steer(lab.name)
         folder = tmp_path_factory.mktemp("relayed")
         kept = folder / "calls"
         command = [sys.executable, "-m", "tests.interop.relay"]
@@ -107,6 +108,13 @@ def relayed(
 @pytest.fixture(scope="module", autouse=True)
 def _both_start(direct: object, relayed: object) -> None:
     """At once, so that their twelve seconds are waited for once."""
+
+
+def test_without_rules_nobody_answers(machine: None) -> None:
+    """Fail closed: the question goes nowhere, to the server neither."""
+    with node("sdp-alone") as (lab, web):
+        assert "status:" not in digged(web, "api.example.com")
+        assert lab.world.queries(0) == []
 
 
 def test_what_it_says_to_our_agent(relayed: tuple[Lab, Endpoint, Path]) -> None:

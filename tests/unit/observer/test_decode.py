@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import struct_pb2
@@ -117,6 +119,38 @@ def test_ipv6_and_icmp(tmp_path: Path) -> None:
     assert list(flow.destination.labels) == ["reserved:world-ipv6"]
 
 
+def test_ipv6_and_icmp_in_hubble_s_json(tmp_path: Path) -> None:
+    """As protojson writes them: numbers that are 0 are left out, the message is not."""
+
+    def flow(**given: object) -> dict[str, Any]:
+        made = flow_of(decoder(tmp_path), Kind.VERDICT, event(**given))
+        found: dict[str, Any] = json.loads(to_line(observer_pb2.GetFlowsResponse(flow=made)))
+        return found["flow"]
+
+    six = {"saddr": abi.ip16("fd10::1"), "daddr": abi.ip16("2001:db8::7"), "family": 6}
+    echo = flow(**six, proto=58, icmp_type=128)
+    assert echo["IP"] == {"source": "fd10::1", "destination": "2001:db8::7", "ipVersion": "IPv6"}
+    assert echo["l4"] == {"ICMPv6": {"type": 128}}
+    too_big = flow(proto=1, icmp_type=3, icmp_code=4)
+    assert too_big["l4"] == {"ICMPv4": {"type": 3, "code": 4}}
+    assert too_big["IP"]["ipVersion"] == "IPv4"
+    assert too_big["Summary"] == "ICMPv4 DestinationUnreachable"
+    assert flow(proto=1)["l4"] == {"ICMPv4": {}}
+    udp = flow(**six, proto=17, sport=5, dport=53)
+    assert udp["l4"] == {"UDP": {"source_port": 5, "destination_port": 53}}
+    assert flow(proto=132)["l4"] == {"SCTP": {"source_port": 50000, "destination_port": 443}}
+
+
+def test_a_name_is_the_source_endpoint_s_own(tmp_path: Path) -> None:
+    """What one endpoint resolved names no flow of another, whatever the identity says."""
+    names = NameHistory()
+    names.answer(2, read_message(answer("api.example.com", [API])), NOW - SECOND)
+    made = decoder(tmp_path, names)
+    assert list(flow_of(made, Kind.VERDICT, event()).destination_names) == []
+    mine = flow_of(made, Kind.VERDICT, event(ep_id=2))
+    assert list(mine.destination_names) == ["api.example.com"]
+
+
 def test_an_echo_reply_is_icmp_too(tmp_path: Path) -> None:
     flow = flow_of(decoder(tmp_path), Kind.VERDICT, event(proto=1))
     assert flow.l4.WhichOneof("protocol") == "ICMPv4"
@@ -147,36 +181,15 @@ def test_states_of_mappings(tmp_path: Path) -> None:
     assert extension(flow_of(made, Kind.DROP, raw))["mapping_state"] == "waits"
     names.answer(1, read_message(answer("api.example.com", [moved])), NOW - SECOND)
     assert extension(flow_of(made, Kind.DROP, raw))["mapping_state"] == "none"
+    full = "203.0.113.11"  # the agent refused it: nothing comes of waiting
+    names.answer(1, read_message(answer("a.org", [full])), NOW - SECOND, "refused")
+    raw = dropped(133, identity=9, daddr=abi.ip16(full))
+    assert extension(flow_of(made, Kind.DROP, raw))["mapping_state"] == "none"
+    raw = dropped(133, identity=9, daddr=abi.ip16(moved))
     zombie = dropped(244, identity=9, daddr=abi.ip16(moved))
     assert extension(flow_of(made, Kind.DROP, zombie))["mapping_state"] == "zombie"
     unknown = dropped(133, identity=9, daddr=abi.ip16("203.0.113.10"))
     assert "mapping_state" not in extension(flow_of(made, Kind.DROP, unknown))
-
-
-def test_rules_are_read_as_they_were(tmp_path: Path) -> None:
-    """An index means what it meant when the packet passed; a new one is known earlier."""
-    made = decoder(tmp_path)
-    later = copy.deepcopy(RULES)
-    later["rules"]["12"]["policy"] = "renamed"
-    later["rules"]["99"] = {"policy": "new", "namespace": "default", "text": "egress[0]"}
-    write_rules(tmp_path / "rules.json", later, NOW + 10 * SECOND)
-    made.context.rules.refresh()
-
-    def by(**given: int) -> str:
-        return flow_of(made, Kind.VERDICT, event(**given)).egress_allowed_by[0].name
-
-    assert by() == "web-egress"
-    assert by(time=NOW + 11 * SECOND) == "renamed"
-    assert by(rule=99) == "new"
-    assert by(rule=1234) == ""  # never heard of: the index is all that is known
-
-
-def test_a_broken_rules_file_changes_nothing(tmp_path: Path) -> None:
-    made = decoder(tmp_path)
-    (tmp_path / "rules.json").write_text('{"rules": {"x": 1}}', encoding="utf-8")
-    made.context.rules.refresh()
-    assert made.context.rules.faults == 1
-    assert flow_of(made, Kind.VERDICT, event()).egress_allowed_by[0].name == "web-egress"
 
 
 def test_an_answer(tmp_path: Path) -> None:
@@ -227,6 +240,7 @@ def test_a_failed_question(tmp_path: Path) -> None:
         (Early.AGENT_DEAD, "agent-dead", "waits"),
         (Early.HOLD_DEADLINE, "hold-deadline", "waits"),
         (Early.HOLD_OFF, "hold-off", "enforced"),
+        (Early.REFUSED, "refused", "none"),
     ],
 )
 def test_early_answers_are_marked(tmp_path: Path, early: int, word: str, state: str) -> None:

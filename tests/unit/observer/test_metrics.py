@@ -57,6 +57,54 @@ def test_packets() -> None:
     assert value(counters, "hubble_tcp_flags_total", flag="SYN", family="IPv4") == 2
 
 
+def test_packets_by_protocol_verdict_and_flag() -> None:
+    counters = Counters()
+    for raw in (
+        event(verdict=2, dport=53, proxy_port=53),  # redirected TCP
+        event(tcp_flags=0x12, family=6),
+        event(tcp_flags=0x05),
+        event(proto=1, tcp_flags=0),
+        event(proto=58, family=6, tcp_flags=0),
+        event(proto=132, tcp_flags=0),
+        event(proto=47, tcp_flags=0),
+        dropped(181, proto=17),
+        dropped(244),
+        dropped(240),
+        dropped(99),
+    ):
+        counters.count_packet(raw)
+    seen = read(counters)
+
+    def count(name: str, **labels: str) -> float:
+        return seen.get((name, tuple(sorted(labels.items()))), 0)
+
+    flows, flags, drops = (
+        "hubble_flows_processed_total",
+        "hubble_tcp_flags_total",
+        "hubble_drop_total",
+    )
+    kind = {"type": "PolicyVerdict", "subtype": ""}
+    assert count(flows, protocol="TCP", verdict="REDIRECTED", **kind) == 1
+    for protocol in ("ICMPv4", "ICMPv6", "SCTP", "Unknown L4"):
+        assert count(flows, protocol=protocol, verdict="FORWARDED", **kind) == 1, protocol
+    assert count(flags, flag="SYN", family="IPv4") == 1
+    assert count(flags, flag="SYN-ACK", family="IPv6") == 1
+    assert count(flags, flag="FIN", family="IPv4") == count(flags, flag="RST", family="IPv4") == 1
+    # a policy drop is two flows, and Hubble counts both; another is one
+    assert count(drops, reason="POLICY_DENY", protocol="UDP") == 2
+    assert count(drops, reason="FQDNLAB_ZOMBIE_NEW_FLOW", protocol="TCP") == 2
+    assert count(drops, reason="FQDNLAB_NO_PROXY", protocol="TCP") == 1
+    assert count(drops, reason="99", protocol="TCP") == 1
+
+
+def test_what_was_lost() -> None:
+    counters = Counters()
+    counters.events_lost, counters.records_lost = 3, 4
+    lost = "hubble_lost_events_total"
+    assert value(counters, lost, source="perf_event_ring_buffer") == 3
+    assert value(counters, lost, source="observer_events_queue") == 4
+
+
 def test_the_kernel_s_own_counts() -> None:
     counters = Counters()
     counters.count_packet(dropped(133, dir=1))
@@ -95,6 +143,11 @@ def test_dns() -> None:
     assert value(counters, told, rcode="Non-Existent Domain", qtypes="A", ips_returned="0") == 1
     assert value(counters, told, rcode="Server Failure", qtypes="A", ips_returned="0") == 1
     assert value(counters, "hubble_dns_response_types_total", type="A", qtypes="A") == 2
+    flows = {"protocol": "DNS", "type": "L7", "subtype": "DNS"}
+    for verdict, count in (("FORWARDED", 5), ("DROPPED", 1), ("ERROR", 1)):
+        assert value(counters, "hubble_flows_processed_total", verdict=verdict, **flows) == count
+    drops = {"reason": "DROP_REASON_UNKNOWN", "protocol": "DNS"}
+    assert value(counters, "hubble_drop_total", **drops) == 1
 
 
 def test_datagrams_that_are_cut_short() -> None:

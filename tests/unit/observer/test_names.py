@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +102,27 @@ def test_a_journal(tmp_path: Path) -> None:
     assert again.names(1, A, NOW + SECOND) == ["a.org"]
     assert again.early(1, B, NOW + SECOND) == "agent-dead"
     assert len(file.read_text().splitlines()) == 2  # written anew, without the rubbish
+
+
+def test_a_journal_of_much_is_not_written_anew_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered may be more than the bound: the file grows to twice that."""
+    monkeypatch.setattr("fqdnlab.observer.journal._LARGEST", 100)
+    file = tmp_path / "names.jsonl"
+    names = NameHistory(limit=20)
+    journal = Journal(file, names)
+    sizes = []
+    for i in range(200):
+        told(names, "a.org", [f"10.1.0.{i}"], NOW + i)
+        journal.write()
+        sizes.append(file.stat().st_size)
+    assert max(sizes) < 200 * 45
+    anew = sum(after < before for before, after in pairwise(sizes))
+    assert 0 < anew <= 200 / 20 + 1
+    again = NameHistory()
+    Journal(file, again)
+    assert len(again) >= 20
 
 
 def test_it_is_bounded() -> None:
