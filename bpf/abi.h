@@ -52,7 +52,7 @@ enum drop_reason {
 	/* fqdnlab's own, above Cilium's numbers, below 256 */
 	DROP_NO_PROXY = 240,	 /* redirected, and no proxy socket is there: fail closed */
 	DROP_INTERNAL = 241,	 /* to the node's or the proxy's internal addresses */
-	DROP_EXT_HEADERS = 242,	 /* unknown or more than 8 IPv6 extension headers */
+	DROP_EXT_HEADERS = 242,	 /* IPv6 extension headers: unknown, more than 8, or routing to elsewhere */
 	DROP_FRAG_INVALID = 243, /* tiny, overlapping, or a fragment of redirected DNS */
 	DROP_ZOMBIE_NEW = 244,	 /* every name of the address that would allow it has expired */
 	DROP_STEERING = 245,	 /* sk_assign refused */
@@ -127,7 +127,7 @@ struct policy_value {
 struct ct_key {
 	__u8 remote[16];
 	__u8 local_port[2];  /* network order; ICMP echo: the identifier */
-	__u8 remote_port[2]; /* network order; ICMP echo: 0 */
+	__u8 remote_port[2]; /* network order; ICMP echo: 0; other ICMP: 1, type */
 	__u8 proto;
 	__u8 dir; /* enum direction: who opened it */
 	__u8 pad[2];
@@ -170,15 +170,21 @@ struct frag_key {
 	__u8 daddr[16];
 	__u32 id;
 	__u32 ep_id;
-	__u8 proto;
+	__u8 proto; /* as the fragment itself says */
 	__u8 pad[7];
 };
+#define FRAG_PIECES 8
 struct frag_value {
 	__u64 expires;
 	__u32 rule;
-	__u16 next_offset; /* octets seen so far, to find overlaps */
-	__u8 verdict;	   /* ALLOW or DENY */
+	__u32 busy;   /* a CPU has it in hand: LRU maps know no bpf_spin_lock */
+	__u32 seen;   /* octets that have passed */
+	__u32 total;  /* octets of the whole, once the last fragment has passed; else 0 */
+	__u8 verdict; /* ALLOW or DENY */
 	__u8 reason;
+	__u8 pad[6];
+	__u16 from[FRAG_PIECES]; /* what has passed: [from, to), grown at either end */
+	__u16 to[FRAG_PIECES];
 };
 
 /* events: RINGBUF;  lost: PERCPU_ARRAY of one __u64 (events that found no room) */

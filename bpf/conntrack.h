@@ -12,19 +12,27 @@
 #define LIFE_CLOSING (10 * SECOND)
 #define LIFE_OTHER (60 * SECOND)
 
-/* The key of the flow that `p` belongs to, opened in direction `dir`; `out`: it leaves the endpoint. */
+/* The key of the flow that `p` belongs to, opened in direction `dir`; `out`: it leaves the endpoint.  Of ICMP,
+ * an echo and its answers are one flow; whatever else has one for each type. */
 static __always_inline void ct_make_key(struct ct_key *k, const struct packet *p, bool out, __u8 dir)
 {
+	bool opener = out == (dir == DIR_EGRESS);
+
 	__builtin_memset(k, 0, sizeof(*k));
 	__builtin_memcpy(k->remote, out ? p->daddr : p->saddr, 16);
 	__builtin_memcpy(k->local_port, out ? p->sport : p->dport, 2);
-	if (p->icmp == ICMP_KIND_NONE)
+	if (p->icmp == ICMP_KIND_NONE) {
 		__builtin_memcpy(k->remote_port, out ? p->dport : p->sport, 2);
+	} else if (p->icmp != ICMP_KIND_REQUEST && (opener || p->icmp != ICMP_KIND_REPLY)) {
+		k->remote_port[0] = 1;
+		k->remote_port[1] = p->icmp_type;
+	}
 	k->proto = p->proto;
 	k->dir = dir;
 }
 
-static __always_inline struct ct_value *ct_find(void *table, const struct ct_key *k, __u64 now)
+/* Not inlined, so that the object's BTF has the types: clang 14 leaves out those of an inner map. */
+static __noinline struct ct_value *ct_find(void *table, const struct ct_key *k, __u64 now)
 {
 	struct ct_value *v = bpf_map_lookup_elem(table, k);
 
@@ -58,7 +66,7 @@ static __always_inline void ct_touch(struct ct_value *v, const struct packet *p,
 }
 
 static __always_inline long ct_open(void *table, const struct ct_key *k, const struct packet *p, __u32 rule,
-				    __u32 identity, __u16 proxy_port, __u64 epoch, __u64 now)
+				    __u32 identity, __u64 epoch, __u64 now)
 {
 	struct ct_value v = {
 		.created = now,
@@ -67,56 +75,44 @@ static __always_inline long ct_open(void *table, const struct ct_key *k, const s
 		.epoch = epoch,
 		.rule = rule,
 		.identity = identity,
-		.proxy_port = proxy_port,
 	};
 
 	return bpf_map_update_elem(table, k, &v, BPF_ANY);
 }
 
+static __always_inline bool bare_syn(const struct packet *p)
+{
+	return p->proto == PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 /* A SYN over a flow that was established or is closing opens a new one on the same ports. */
 static __always_inline bool ct_reopens(const struct ct_value *v, const struct packet *p)
 {
-	return p->proto == PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-	       v->flags & (CT_ESTABLISHED | CT_RST | CT_FIN_LOCAL | CT_FIN_REMOTE);
+	return bare_syn(p) && v->flags & (CT_ESTABLISHED | CT_RST | CT_FIN_LOCAL | CT_FIN_REMOTE);
 }
 
-/* An ICMP error passes only if the packet that it quotes belongs to a known flow (RFC 5927, 4.1). */
+/* An ICMP error passes only if the packet that it quotes belongs to a known flow (RFC 5927, 4.1) of the
+ * endpoint: `out`: the endpoint complains of what it got, else others complain of what it sent. */
 static __noinline int ct_related(struct __sk_buff *skb, const struct packet *p, void *table, int out)
 {
-	struct ct_key k = {};
-	__u8 h[40], ports[4];
-	__u32 at = p->l4 + 8, l4;
+	struct packet q;
+	struct ct_key k;
 	__u64 now = bpf_ktime_get_boot_ns();
-	bool ours; /* the quoted packet was sent by the endpoint */
+	int bad;
 
-	if (p->family == 4) {
-		if (bpf_skb_load_bytes(skb, at, h, 20) || h[0] >> 4 != 4)
-			return 0;
-		l4 = at + (h[0] & 15) * 4;
-		k.proto = h[9];
-		ours = !out;
-		mapped(k.remote, ours ? h + 16 : h + 12);
-	} else {
-		if (bpf_skb_load_bytes(skb, at, h, 40) || h[0] >> 4 != 6)
-			return 0;
-		l4 = at + 40;
-		k.proto = h[6];
-		ours = !out;
-		__builtin_memcpy(k.remote, ours ? h + 24 : h + 8, 16);
-	}
-	if (bpf_skb_load_bytes(skb, l4, ports, 4))
+	__builtin_memset(&q, 0, sizeof(q));
+	if (p->family == 4)
+		bad = parse_ip4(skb, &q, p->l4 + 8, true);
+	else
+		bad = parse_ip6(skb, &q, p->l4 + 8, true);
+	if (bad || q.fragment == FRAG_LATER || q.icmp == ICMP_KIND_ERROR)
 		return 0;
-	if (k.proto == PROTO_ICMP || k.proto == PROTO_ICMPV6) {
-		if (bpf_skb_load_bytes(skb, l4 + 4, k.local_port, 2))
-			return 0;
-	} else {
-		__builtin_memcpy(k.local_port, ours ? ports : ports + 2, 2);
-		__builtin_memcpy(k.remote_port, ours ? ports + 2 : ports, 2);
-	}
-	k.dir = DIR_EGRESS;
+	if (!same16(out ? q.daddr : q.saddr, out ? p->saddr : p->daddr))
+		return 0;
+	ct_make_key(&k, &q, !out, DIR_EGRESS);
 	if (ct_find(table, &k, now))
 		return 1;
-	k.dir = DIR_INGRESS;
+	ct_make_key(&k, &q, !out, DIR_INGRESS);
 	return ct_find(table, &k, now) != NULL;
 }
 

@@ -25,18 +25,10 @@ static __always_inline void count(void *map, __u32 index, __u32 octets)
 	c->bytes += octets;
 }
 
-static __noinline void emit(const struct packet *p, const struct decision *d, __u32 ep_id, __u32 kinds)
+/* Not inlined, so that the object's BTF has the type. */
+static __noinline void fill(struct flow_event *e, const struct packet *p, const struct decision *d, __u32 ep_id,
+			    __u32 kinds)
 {
-	struct flow_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		__u32 zero = 0;
-		__u64 *n = bpf_map_lookup_elem(&lost, &zero);
-
-		if (n)
-			(*n)++;
-		return;
-	}
 	e->time = bpf_ktime_get_boot_ns();
 	__builtin_memcpy(e->saddr, p->saddr, 16);
 	__builtin_memcpy(e->daddr, p->daddr, 16);
@@ -59,6 +51,21 @@ static __noinline void emit(const struct packet *p, const struct decision *d, __
 	e->is_reply = kinds >> 16 & 0xff;
 	e->match = d->match;
 	__builtin_memset(e->pad, 0, sizeof(e->pad));
+}
+
+static __noinline void emit(const struct packet *p, const struct decision *d, __u32 ep_id, __u32 kinds)
+{
+	struct flow_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		__u32 zero = 0;
+		__u64 *n = bpf_map_lookup_elem(&lost, &zero);
+
+		if (n)
+			(*n)++;
+		return;
+	}
+	fill(e, p, d, ep_id, kinds);
 	bpf_ringbuf_submit(e, 0);
 }
 

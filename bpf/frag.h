@@ -14,49 +14,99 @@ static __always_inline void frag_make_key(struct frag_key *k, const struct packe
 	__builtin_memcpy(k->daddr, p->daddr, 16);
 	k->id = p->frag_id;
 	k->ep_id = ep_id;
-	k->proto = p->proto;
+	k->proto = p->frag_proto;
 }
 
-static __always_inline void frag_keep(const struct packet *p, __u32 ep_id, const struct decision *d, __u64 now)
+/* Keep the verdict on a first fragment.  A second first one, while the datagram of an allowed one is not
+ * whole, overlaps it.  Returns DROP_NONE or the reason to drop it. */
+static __noinline enum drop_reason frag_keep(const struct packet *p, __u32 ep_id, const struct decision *d, __u64 now)
 {
 	struct frag_key k;
-	struct frag_value v = {
-		.expires = now + FRAG_LIFE,
-		.rule = d->rule,
-		.next_offset = p->frag_length,
-		.verdict = d->verdict,
-		.reason = d->reason,
-	};
+	struct frag_value *old, v = {
+					.expires = now + FRAG_LIFE,
+					.rule = d->rule,
+					.seen = p->frag_length,
+					.verdict = d->verdict,
+					.reason = d->reason,
+				};
 
+	v.to[0] = p->frag_length;
 	frag_make_key(&k, p, ep_id);
-	bpf_map_update_elem(&frags, &k, &v, BPF_ANY);
+	old = bpf_map_lookup_elem(&frags, &k);
+	if (old && old->verdict == VERDICT_ALLOW && old->expires > now)
+		return DROP_FRAG_INVALID;
+	if (bpf_map_update_elem(&frags, &k, &v, old ? BPF_ANY : BPF_NOEXIST))
+		return DROP_FRAG_INVALID;
+	return DROP_NONE;
 }
 
-/* Judge a later fragment by the first.  Fragments must come in order and touch: overlaps are an attack
- * (RFC 5722), holes are left to the sender's retransmission. */
-static __always_inline void frag_judge(const struct packet *p, __u32 ep_id, struct decision *d, __u64 now)
+/* Take [from, to) in, unless it overlaps what has passed (RFC 5722), goes beyond the end, or lies in more
+ * pieces than are kept. */
+static __always_inline bool frag_take(struct frag_value *v, __u32 from, __u32 to, bool last)
+{
+	int fits = -1;
+
+	if (v->total && (last || to > v->total))
+		return false;
+	for (int i = 0; i < FRAG_PIECES; i++) {
+		__u32 a = v->from[i], b = v->to[i];
+
+		if (from < b && a < to)
+			return false;
+		if (last && b > to)
+			return false;
+		if (fits < 0 && (b == from || !b || a == to))
+			fits = i;
+	}
+	for (int i = 0; i < FRAG_PIECES; i++) {
+		if (i != fits)
+			continue;
+		if (!v->to[i]) {
+			v->from[i] = from;
+			v->to[i] = to;
+		} else if (v->to[i] == from) {
+			v->to[i] = to;
+		} else {
+			v->from[i] = from;
+		}
+	}
+	if (fits < 0)
+		return false;
+	v->seen += to - from;
+	if (last)
+		v->total = to;
+	return true;
+}
+
+/* Judge a later fragment by the first. */
+static __noinline int frag_judge(const struct packet *p, __u32 ep_id, struct decision *d, __u64 now)
 {
 	struct frag_key k;
 	struct frag_value *v;
+	bool taken, whole;
 
 	frag_make_key(&k, p, ep_id);
 	v = bpf_map_lookup_elem(&frags, &k);
-	d->rule = 0;
-	d->identity = 0;
-	d->proxy_port = 0;
 	d->verdict = VERDICT_DENY;
-	if (!v || v->expires < now) {
+	if (!v || v->expires <= now) {
 		d->reason = DROP_FRAG_NOT_FOUND;
-		return;
+		return 0;
 	}
 	d->rule = v->rule;
-	if (p->frag_offset < v->next_offset) {
-		d->reason = DROP_FRAG_INVALID;
-		return;
-	}
-	v->next_offset = p->frag_offset + p->frag_length;
+	d->reason = DROP_FRAG_INVALID;
+	/* two fragments of one datagram on two CPUs at once: no sender does that, and one of them is lost */
+	if (__sync_val_compare_and_swap(&v->busy, 0, 1))
+		return 0;
+	taken = frag_take(v, p->frag_offset, (__u32)p->frag_offset + p->frag_length, !p->frag_more);
+	whole = v->total && v->seen == v->total;
+	__sync_lock_test_and_set(&v->busy, 0);
+	if (!taken)
+		return 0;
 	d->verdict = v->verdict;
 	d->reason = v->reason;
+	if (whole)
+		bpf_map_delete_elem(&frags, &k);
+	return 0;
 }
 
 #endif

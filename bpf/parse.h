@@ -56,6 +56,8 @@ struct packet {
 	__u8 icmp_code;
 	__u8 tcp_flags;
 	__u8 arp;
+	__u8 frag_proto; /* what the fragment says that it carries */
+	__u8 frag_more;	 /* others follow */
 } __attribute__((aligned(8)));
 
 static __always_inline __u16 be16(const __u8 *b)
@@ -111,12 +113,54 @@ static __always_inline __u8 icmp_kind(__u8 family, __u8 type)
 	return ICMP_KIND_OTHER;
 }
 
-/* The transport header's ports, or what stands for them. */
-static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p)
+static __always_inline bool link_local(const __u8 *a)
 {
-	__u8 h[8];
-	__u32 need = p->proto == PROTO_TCP ? 20 : 8;
+	return a[0] == 0xfe && (a[1] & 0xc0) == 0x80;
+}
 
+/* An address that no router forwards to: link-local, or multicast of that scope. */
+static __always_inline bool on_link(const __u8 *a)
+{
+	return link_local(a) || (a[0] == 0xff && (a[1] & 0x0f) == 2);
+}
+
+/* What a fragment must be to be judged at all. */
+static __always_inline int check_fragment(const struct packet *p)
+{
+	if (p->fragment == FRAG_NONE)
+		return DROP_NONE;
+	if (!p->frag_length || (__u32)p->frag_offset + p->frag_length > 0xffff)
+		return DROP_FRAG_INVALID;
+	/* RFC 791: all but the last are multiples of 8 octets */
+	return p->frag_more && p->frag_length & 7 ? DROP_FRAG_INVALID : DROP_NONE;
+}
+
+static __always_inline int parse_icmp(struct packet *p, const __u8 *h)
+{
+	if ((p->proto == PROTO_ICMP) != (p->family == 4))
+		return DROP_INVALID_PACKET;
+	p->icmp_type = h[0];
+	p->icmp_code = h[1];
+	p->icmp = icmp_kind(p->family, h[0]);
+	/* RFC 4861, 6980: never sent beyond the link, never in fragments; else policy judges it */
+	if (p->icmp == ICMP_KIND_NEIGHBOUR && (p->fragment != FRAG_NONE || !on_link(p->daddr)))
+		p->icmp = ICMP_KIND_OTHER;
+	if (p->icmp == ICMP_KIND_REQUEST || p->icmp == ICMP_KIND_REPLY) {
+		__builtin_memcpy(p->sport, h + 4, 2);
+		__builtin_memcpy(p->dport, h + 4, 2);
+	}
+	return DROP_NONE;
+}
+
+/* The transport header's ports, or what stands for them.  `end`: of the packet, in the skb. */
+static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p, __u32 end, bool quoted)
+{
+	__u32 need = p->proto == PROTO_TCP && !quoted ? 20 : 8;
+	int reason = check_fragment(p);
+	__u8 h[8];
+
+	if (!quoted && reason)
+		return reason;
 	if (p->fragment == FRAG_LATER)
 		return DROP_NONE;
 	switch (p->proto) {
@@ -130,25 +174,15 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p)
 		return DROP_NONE; /* no ports */
 	}
 	/* RFC 1858: a first fragment must hold the header that is judged */
-	if (p->fragment == FRAG_FIRST && p->frag_length < need)
-		return DROP_FRAG_INVALID;
+	if (p->l4 + need > end)
+		return p->fragment == FRAG_FIRST ? DROP_FRAG_INVALID : DROP_INVALID_PACKET;
 	if (bpf_skb_load_bytes(skb, p->l4, h, sizeof(h)))
 		return DROP_INVALID_PACKET;
-	if (p->proto == PROTO_ICMP || p->proto == PROTO_ICMPV6) {
-		if ((p->proto == PROTO_ICMP) != (p->family == 4))
-			return DROP_INVALID_PACKET;
-		p->icmp_type = h[0];
-		p->icmp_code = h[1];
-		p->icmp = icmp_kind(p->family, h[0]);
-		if (p->icmp == ICMP_KIND_REQUEST || p->icmp == ICMP_KIND_REPLY) {
-			__builtin_memcpy(p->sport, h + 4, 2);
-			__builtin_memcpy(p->dport, h + 4, 2);
-		}
-		return DROP_NONE;
-	}
+	if (p->proto == PROTO_ICMP || p->proto == PROTO_ICMPV6)
+		return parse_icmp(p, h);
 	__builtin_memcpy(p->sport, h, 2);
 	__builtin_memcpy(p->dport, h + 2, 2);
-	if (p->proto == PROTO_TCP) {
+	if (p->proto == PROTO_TCP && !quoted) {
 		if (bpf_skb_load_bytes(skb, p->l4 + 12, h, 8))
 			return DROP_INVALID_PACKET;
 		if ((h[0] >> 4) < 5)
@@ -158,21 +192,22 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p)
 	return DROP_NONE;
 }
 
-static __always_inline int parse_ip4(struct __sk_buff *skb, struct packet *p)
+/* IPv4 at offset `at`; `quoted` in an ICMP error, which may have cut it off. */
+static __always_inline int parse_ip4(struct __sk_buff *skb, struct packet *p, __u32 at, bool quoted)
 {
 	__u8 h[20];
 	__u32 ihl, total, frag;
 
-	if (bpf_skb_load_bytes(skb, ETH_LEN, h, sizeof(h)))
+	if (bpf_skb_load_bytes(skb, at, h, sizeof(h)))
 		return DROP_INVALID_PACKET;
 	ihl = (h[0] & 15) * 4;
 	total = be16(h + 2);
-	if (h[0] >> 4 != 4 || ihl < 20 || total < ihl || total > skb->len - ETH_LEN)
+	if (h[0] >> 4 != 4 || ihl < 20 || total < ihl || (!quoted && total > skb->len - at))
 		return DROP_INVALID_PACKET;
 	p->family = 4;
 	p->proto = h[9];
 	p->length = total;
-	p->l4 = ETH_LEN + ihl;
+	p->l4 = at + ihl;
 	mapped(p->saddr, h + 12);
 	mapped(p->daddr, h + 16);
 	frag = be16(h + 6);
@@ -180,59 +215,81 @@ static __always_inline int parse_ip4(struct __sk_buff *skb, struct packet *p)
 		p->frag_offset = (frag & 0x1fff) * 8;
 		p->frag_length = total - ihl;
 		p->frag_id = be16(h + 4);
+		p->frag_proto = p->proto;
+		p->frag_more = frag >> 13 & 1;
 		p->fragment = p->frag_offset ? FRAG_LATER : FRAG_FIRST;
 	}
-	return parse_l4(skb, p);
+	return parse_l4(skb, p, quoted ? skb->len : at + total, quoted);
 }
 
-static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p)
+/* IPv6's fragment header, its 8 octets in `x`, what follows it at `off`. */
+static __always_inline int fragment_header(struct packet *p, const __u8 *x, __u32 off, __u32 end)
+{
+	if (p->fragment != FRAG_NONE || off > end)
+		return DROP_INVALID_PACKET;
+	p->frag_proto = x[0];
+	p->frag_offset = be16(x + 2) & 0xfff8;
+	p->frag_more = x[3] & 1;
+	p->frag_length = end - off;
+	__builtin_memcpy(&p->frag_id, x + 4, 4);
+	if (p->frag_offset)
+		p->fragment = FRAG_LATER;
+	else if (p->frag_more)
+		p->fragment = FRAG_FIRST; /* else RFC 6946: atomic, a whole packet */
+	return DROP_NONE;
+}
+
+static __always_inline bool mapped_on_the_wire(const __u8 *a)
+{
+	return *(const __u64 *)a == 0 && *(const __u32 *)(a + 8) == bpf_htonl(0xffff);
+}
+
+static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p, __u32 at, bool quoted)
 {
 	__u8 h[40], x[8];
-	__u32 off = ETH_LEN + 40, payload;
+	__u32 off = at + 40, payload, end;
 	__u8 next;
 
-	if (bpf_skb_load_bytes(skb, ETH_LEN, h, sizeof(h)))
+	if (bpf_skb_load_bytes(skb, at, h, sizeof(h)))
 		return DROP_INVALID_PACKET;
 	payload = be16(h + 4);
-	if (h[0] >> 4 != 6 || payload + 40 > skb->len - ETH_LEN)
+	if (h[0] >> 4 != 6 || (!quoted && payload + 40 > skb->len - at))
 		return DROP_INVALID_PACKET;
 	p->family = 6;
 	p->length = payload + 40;
 	__builtin_memcpy(p->saddr, h + 8, 16);
 	__builtin_memcpy(p->daddr, h + 24, 16);
 	/* A mapped address on the wire would be taken for the IPv4 one: RFC 4942, 2.2. */
-	if (*(__u64 *)p->saddr == 0 && *(__u32 *)(p->saddr + 8) == bpf_htonl(0xffff))
+	if (mapped_on_the_wire(p->saddr))
 		return DROP_INVALID_SOURCE_IP;
-	if (*(__u64 *)p->daddr == 0 && *(__u32 *)(p->daddr + 8) == bpf_htonl(0xffff))
+	if (mapped_on_the_wire(p->daddr))
 		return DROP_INVALID_PACKET;
+	end = quoted ? skb->len : off + payload;
 	next = h[6];
 	for (int i = 0; i <= MAX_EXT_HEADERS; i++) {
 		switch (next) {
 		case 0:	 /* hop-by-hop */
 		case 43: /* routing */
 		case 60: /* destination options */
-			if (bpf_skb_load_bytes(skb, off, x, 2))
+			if (bpf_skb_load_bytes(skb, off, x, 4))
 				return DROP_INVALID_PACKET;
+			/* segments left: it is for an address that is not the one judged */
+			if (next == 43 && x[3])
+				return DROP_EXT_HEADERS;
 			next = x[0];
 			off += (x[1] + 1) * 8;
 			break;
 		case 44: /* fragment */
-			if (p->fragment != FRAG_NONE || bpf_skb_load_bytes(skb, off, x, 8))
+			if (bpf_skb_load_bytes(skb, off, x, 8))
 				return DROP_INVALID_PACKET;
 			next = x[0];
 			off += 8;
-			p->frag_offset = be16(x + 2) & 0xfff8;
-			__builtin_memcpy(&p->frag_id, x + 4, 4);
-			if (p->length < off - ETH_LEN)
+			if (fragment_header(p, x, off, end))
 				return DROP_INVALID_PACKET;
-			p->frag_length = p->length - (off - ETH_LEN);
-			p->fragment = p->frag_offset ? FRAG_LATER : FRAG_FIRST;
-			if (p->fragment == FRAG_FIRST && !(x[3] & 1))
-				p->fragment = FRAG_NONE; /* RFC 6946: atomic */
 			if (p->fragment == FRAG_LATER) {
 				p->proto = next;
 				p->l4 = off;
-				return DROP_NONE;
+				return quoted ? DROP_NONE : check_fragment(p);
 			}
 			break;
 		case 51: /* authentication header */
@@ -250,7 +307,7 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p)
 		default:
 			p->proto = next;
 			p->l4 = off;
-			return parse_l4(skb, p);
+			return parse_l4(skb, p, end, quoted);
 		}
 	}
 	return DROP_EXT_HEADERS;
@@ -260,13 +317,14 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p)
 static __always_inline int parse(struct __sk_buff *skb, struct packet *p)
 {
 	__builtin_memset(p, 0, sizeof(*p));
+	p->length = skb->len - ETH_LEN; /* until its header says better */
 	if (skb->vlan_present)
 		return DROP_UNSUPPORTED_L3;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return parse_ip4(skb, p);
+		return parse_ip4(skb, p, ETH_LEN, false);
 	case bpf_htons(ETH_P_IPV6):
-		return parse_ip6(skb, p);
+		return parse_ip6(skb, p, ETH_LEN, false);
 	case bpf_htons(ETH_P_ARP):
 		p->arp = 1;
 		return DROP_NONE;

@@ -26,7 +26,7 @@ static __always_inline __u32 tuple_of(struct bpf_sock_tuple *t, const struct pac
 
 /* Steer to the socket of the asked port, transport and family; return DROP_NONE (the caller sets the mark,
  * so that the packet is delivered here) or why not. */
-static __noinline int steer(struct __sk_buff *skb, const struct packet *p)
+static __noinline enum drop_reason steer(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock_tuple t = {};
 	struct bpf_sock *sk;

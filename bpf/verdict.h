@@ -49,15 +49,13 @@ static __always_inline __u8 match_of(const struct policy_value *best, bool by_id
 }
 
 /* Way 3.5: the entry for the identity and the one for any identity; the stronger decides. */
-static __always_inline void policy_find(__u32 policy_id, __u32 identity, const struct packet *p, struct decision *d)
+static __always_inline void policy_find(__u32 policy_id, __u32 identity, __u8 proto, const __u8 *port,
+					struct decision *d)
 {
-	struct policy_key k = {.prefixlen = POLICY_EXACT_BITS + 24, .proto = p->proto};
+	struct policy_key k = {.prefixlen = POLICY_EXACT_BITS + 24, .proto = proto};
 	struct policy_value *one, *any, *best;
 
-	if (p->icmp != ICMP_KIND_NONE)
-		k.dport[1] = p->icmp_type;
-	else
-		__builtin_memcpy(k.dport, p->dport, 2);
+	__builtin_memcpy(k.dport, port, 2);
 	be32_put(k.policy_id, policy_id);
 	be32_put(k.identity, identity);
 	one = bpf_map_lookup_elem(&policy, &k);
@@ -85,7 +83,10 @@ static __always_inline void judge(const struct endpoint_info *ep, const struct p
 				  bool established, struct decision *d)
 {
 	struct ipcache_value c;
+	__u8 port[2] = {0, p->icmp_type};
 
+	if (p->icmp == ICMP_KIND_NONE)
+		__builtin_memcpy(port, p->dport, 2);
 	ipcache_find(p, remote, &c);
 	d->identity = c.identity;
 	d->rule = 0;
@@ -102,11 +103,11 @@ static __always_inline void judge(const struct endpoint_info *ep, const struct p
 		d->match = MATCH_ALL;
 		return;
 	}
-	policy_find(ep->policy_id, established ? c.est_identity : c.identity, p, d);
+	policy_find(ep->policy_id, established ? c.est_identity : c.identity, p->proto, port, d);
 	if (d->reason == DROP_POLICY_DENIED && !established && c.est_identity != c.identity) {
 		struct decision was;
 
-		policy_find(ep->policy_id, c.est_identity, p, &was);
+		policy_find(ep->policy_id, c.est_identity, p->proto, port, &was);
 		if (was.verdict != VERDICT_DENY)
 			d->reason = DROP_ZOMBIE_NEW;
 	}

@@ -49,7 +49,7 @@ CT_VALUE = struct.Struct("<QQQQIIIHxx")
 CONFIG = struct.Struct("<QIII4x")
 COUNTER = struct.Struct("<QQ")
 FRAG_KEY = struct.Struct("<16s16sIIB7x")
-FRAG_VALUE = struct.Struct("<QIHBB")
+FRAG_VALUE = struct.Struct("<QIIIIBB6x16s16s")
 FLOW_EVENT = struct.Struct("<Q16s16sIIIIHHHBBBBBBBBBBB7x")
 
 #: name in abi.h -> octets as packed here (structs of the kernel may have padding at the end)

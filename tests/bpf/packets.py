@@ -57,5 +57,19 @@ def ext(kind: int, payload: bytes, next_header: int) -> bytes:
     return bytes([next_header, 0]) + bytes(6) + payload
 
 
+def quote(packet: bytes, octets: int = 128) -> bytes:
+    """What an ICMP error says of `packet`: its head, without Ethernet."""
+    return packet[14 : 14 + octets]
+
+
+def piece(
+    src: str, dst: str, proto: int, payload: bytes, offset: int, more: bool, ident: int = 6
+) -> bytes:
+    """A fragment of either family; `offset` in octets."""
+    if ":" in src:
+        return ip(src, dst, 44, fragment6(proto, offset, more, payload, ident))
+    return ip(src, dst, proto, payload, frag=offset // 8 | (0x2000 if more else 0), ident=ident)
+
+
 def fragment6(next_header: int, offset: int, more: bool, payload: bytes, ident: int = 9) -> bytes:
     return struct.pack("!BBHI", next_header, 0, offset & 0xFFF8 | int(more), ident) + payload
