@@ -11,6 +11,8 @@ import signal
 import sys
 from contextlib import ExitStack
 
+import uvloop
+
 from fqdnlab.dns.proxy.server import Proxy
 from fqdnlab.errors import FqdnlabError
 from fqdnlab.metrics import exposition, serve_metrics
@@ -58,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 50)  # transactions make no cycles
     try:
         settings = LabSettings.from_json(given.settings)
-        asyncio.run(serve(given.lab, settings, given.generation, given.socks_fd, given.ready_fd))
+        uvloop.run(serve(given.lab, settings, given.generation, given.socks_fd, given.ready_fd))
     except (FqdnlabError, ValueError, OSError) as error:
         _log.error("%s", error)
         return 1
