@@ -14,7 +14,7 @@ from fqdnlab.agent.service import Applied, Core, wall_from_boottime
 from fqdnlab.agent.state import RESTORED
 from fqdnlab.datapath import abi
 from fqdnlab.datapath.maptext import KEYS, VALUES
-from fqdnlab.errors import PolicyError, StateError
+from fqdnlab.errors import FqdnlabError, PolicyError, StateError, UsageError
 from fqdnlab.model.lint import lint
 from fqdnlab.model.policy import FieldStatus, Policy
 from fqdnlab.model.policy_parser import parse_policies
@@ -65,8 +65,10 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
         try:
             applied = self._core.apply(policies, request.timeout or _ACK_TIMEOUT)
         except (StateError, OverflowError, OSError) as error:
-            why = f"nothing was changed: {error}"
-            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, why)
+            remedy = error.remedy if isinstance(error, StateError) else ""
+            why = error.message if isinstance(error, StateError) else str(error)
+            refused = StateError(f"nothing was changed: {why}", remedy)
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, refused)
         return self._reply(applied, policies)
 
     def DeletePolicy(  # noqa: N802
@@ -84,7 +86,8 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
         if len(found) != 1:
             names = ", ".join("/".join(p.key) for p in found) or "none"
             status = grpc.StatusCode.NOT_FOUND
-            _abort(context, status, f"{request.name!r} must name one policy, not: {names}")
+            why = UsageError(f"{request.name!r} must name one policy, not: {names}")
+            _abort(context, status, why)
         applied = self._core.delete(found[0].key, _ACK_TIMEOUT)
         return self._reply(applied, [])
 
@@ -267,6 +270,10 @@ def _rejected(file: str, error: PolicyError) -> pb.ApplyPolicyReply:
     return reply
 
 
-def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, why: object) -> NoReturn:
-    context.abort(code, str(why))
+def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, why: FqdnlabError) -> NoReturn:
+    """As the node service tells its errors: class and remedy as trailing metadata."""
+    context.set_trailing_metadata(
+        (("error", type(why).__name__), ("remedy-bin", why.remedy.encode()))
+    )
+    context.abort(code, why.message)
     raise AssertionError("abort returned")

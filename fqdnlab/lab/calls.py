@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from fqdnlab import errors
 from fqdnlab.errors import FqdnlabError, LateError, StateError, UnavailableError, UsageError
 
 __all__ = ["Peer", "error_from"]
@@ -25,8 +26,12 @@ _OPTIONS = [
 
 
 def error_from(error: grpc.RpcError, who: str, remedy: str) -> FqdnlabError:
-    """The typed error for what a call raised."""
+    """The typed error for what a call raised: the service's own, where it names one."""
     code, details = error.code(), error.details() or ""
+    told: dict[str, Any] = {m.key: m.value for m in error.trailing_metadata() or ()}
+    kind = getattr(errors, str(told.get("error", "")), None)
+    if isinstance(kind, type) and issubclass(kind, FqdnlabError):
+        return kind(details, bytes(told.get("remedy-bin", b"")).decode())
     if code == grpc.StatusCode.UNAVAILABLE:
         return UnavailableError(f"{who} is dead or unreachable", remedy)
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -9,12 +9,14 @@ from typing import Any
 import grpc
 import pandas as pd
 
-from fqdnlab.errors import PolicyError, UnavailableError, UsageError
+from fqdnlab.errors import PolicyError, UsageError
 from fqdnlab.lab import tables
 from fqdnlab.lab.applied import Applied
 from fqdnlab.lab.calls import Peer, error_from
 from fqdnlab.lab.endpoint import Endpoint
 from fqdnlab.lab.explain import Explains
+from fqdnlab.lab.insides import Insides
+from fqdnlab.lab.interrupts import uninterrupted
 from fqdnlab.lab.machine import MachineClient
 from fqdnlab.lab.process import Process
 from fqdnlab.model import hubble_json
@@ -38,7 +40,7 @@ class Node:
         self.observer = Process(peer, "observer")
 
 
-class Lab(Explains):
+class Lab(Explains, Insides):
     """A living lab of that name, or a new one.
 
     Parameters
@@ -70,8 +72,15 @@ class Lab(Explains):
         except ValueError as error:
             raise UsageError(str(error)) from error
         self._machine = MachineClient()
-        self.made = self._machine.up(name, settings)
-        self._open()
+        self.made = False
+        try:
+            with uninterrupted():
+                self.made = self._machine.up(name, settings)
+                self._open()
+        except KeyboardInterrupt:
+            if self.made:
+                self.down()
+            raise
 
     @classmethod
     def attach(cls, name: str) -> Lab:
@@ -127,23 +136,13 @@ class Lab(Explains):
 
     def down(self) -> None:
         """Take the lab down: nothing of it is left."""
-        self.close()
-        self._machine.down(self.name)
+        with uninterrupted():
+            self.close()
+            self._machine.down(self.name)
 
     def status(self) -> pb.NodeStatus:
         """Processes, endpoints, settings, where metrics are."""
         found: pb.NodeStatus = self.node_peer.call(self._node.Status, pb.NodeStatusRequest())
-        return found
-
-    def agent_status(self) -> pb.AgentStatus:
-        """Revision, numbers of entries, attachment, the proxy's acknowledgement.
-
-        Raises
-        ------
-        UnavailableError
-            If the agent is dead.
-        """
-        found: pb.AgentStatus = self._agent_peer.call(self._agent.Status, pb.AgentStatusRequest())
         return found
 
     def _only(self) -> Node:
@@ -292,39 +291,10 @@ class Lab(Explains):
             if error.code() != grpc.StatusCode.CANCELLED:
                 raise error_from(error, "the observer", "lab.observer.restart()") from error
 
-    def mappings(self) -> pd.DataFrame:
-        """Every (endpoint, name, address); agent dead: none, and `attrs["note"]` says so."""
-        try:
-            reply = self._agent_peer.call(self._agent.ListMappings, pb.ListMappingsRequest())
-        except UnavailableError as error:
-            frame = tables.mappings([])
-            frame.attrs["note"] = str(error)
-            return frame
-        return tables.mappings(reply.mapping)
-
     def faults(self) -> pd.DataFrame:
         """Every fault that was delivered to a process."""
         reply = self.node_peer.call(self._node.ListFaults, pb.ListFaultsRequest())
         return tables.faults(reply.fault)
-
-    def identities(self) -> pd.DataFrame:
-        """Identities: number, labels, how many addresses."""
-        reply = self._agent_peer.call(self._agent.ListIdentities, pb.ListIdentitiesRequest())
-        rows = [
-            {"id": i.id, "labels": list(i.labels), "addresses": i.addresses} for i in reply.identity
-        ]
-        return pd.DataFrame(rows, columns=["id", "labels", "addresses"])
-
-    def maps(self, *names: str) -> pd.DataFrame:
-        """Entries of the kernel's maps, as they are now."""
-        reply = self._agent_peer.call(self._agent.ListMaps, pb.ListMapsRequest(map=names))
-        rows = [{"map": e.map, "key": e.key, "value": e.value} for e in reply.entry]
-        return pd.DataFrame(rows, columns=["map", "key", "value"])
-
-    def collect(self) -> pb.CollectReply:
-        """A collection pass now."""
-        done: pb.CollectReply = self._agent_peer.call(self._agent.Collect, pb.CollectRequest())
-        return done
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"

@@ -13,6 +13,7 @@ from typing import Any
 
 from fqdnlab import errors
 from fqdnlab.errors import FqdnlabError, LateError, SetupError, StateError, UnavailableError
+from fqdnlab.lab.interrupts import uninterrupted
 from fqdnlab.machine.peer import LineSocket
 from fqdnlab.node.processes import Process, launch, wait_ready
 from fqdnlab.paths import MACHINE_SOCKET
@@ -134,11 +135,15 @@ def machine_service() -> Iterator[MachineClient]:
     if os.geteuid() != 0:
         raise SetupError("no machine service runs here, and this is not root", f"run  {SUDO_LINE}")
     with tempfile.TemporaryDirectory(prefix="fqdnlab-") as folder:
-        process = _start(Path(folder, "machine.log"))
+        process = None
         try:
+            with uninterrupted():
+                process = _start(Path(folder, "machine.log"))
             yield client
         finally:
-            process.end(_END_SECONDS)  # takes the labs it made down
+            if process is not None:
+                with uninterrupted():
+                    process.end(_END_SECONDS)  # takes the labs it made down
 
 
 def _start(log: Path) -> Process:

@@ -18,7 +18,9 @@ __all__ = [
     "UNITS",
     "faults",
     "flows",
+    "identities",
     "mappings",
+    "maps",
     "policies",
     "queries",
 ]
@@ -47,6 +49,8 @@ UNITS = {
     "latency_ms": "milliseconds",
     "length": "octets, from the IP header",
     "identity": "number in the ipcache",
+    "id": "number in the ipcache",
+    "addresses": "how many have it",
     "generation": "how many times the process was started",
 }
 
@@ -91,6 +95,18 @@ def mappings(records: Iterable[pb.MappingRecord]) -> pd.DataFrame:
         ),
         MAPPING_COLUMNS,
     )
+
+
+def identities(records: Iterable[pb.IdentityRecord]) -> pd.DataFrame:
+    """One row an identity: ``id``, ``labels``, ``addresses``."""
+    rows = ({"id": i.id, "labels": list(i.labels), "addresses": i.addresses} for i in records)
+    return _frame(rows, ("id", "labels", "addresses"))
+
+
+def maps(records: Iterable[pb.MapEntry]) -> pd.DataFrame:
+    """One row an entry of a kernel map: ``map``, ``key``, ``value``."""
+    rows = ({"map": e.map, "key": e.key, "value": e.value} for e in records)
+    return _frame(rows, ("map", "key", "value"))
 
 
 def faults(records: Iterable[pb.FaultRecord]) -> pd.DataFrame:

@@ -99,6 +99,7 @@ class MachineService:
 
     def _talk(self, caller: Caller, lines: LineSocket) -> None:
         while True:
+            request: dict[str, Any] | None = None
             try:
                 request = lines.read()
                 if request is None:
@@ -111,7 +112,12 @@ class MachineService:
             except Exception as error:  # it must go on for others, and say what was wrong
                 _log.exception("a request failed")
                 answer = _refusal("StateError", f"{type(error).__name__}: {error}", "")
-            lines.write(answer)
+            try:
+                lines.write(answer)
+            except OSError:
+                if request is not None and answer.get("created"):  # who asked for it is gone
+                    self._labs.down(caller, request["lab"])
+                raise
 
     def _do(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
         op, lab = request.get("op"), request.get("lab", "")
