@@ -213,5 +213,5 @@ class Identities:
 
 def policy_digest(compiled: Compiled) -> str:
     """Equal for equal contents only: a changed policy gets another policy_id, switched at once."""
-    text = repr([(p.key, s) for p, s in compiled.specs])
+    text = repr([(p.key, s.digest) for p, s in compiled.specs])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

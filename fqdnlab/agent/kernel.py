@@ -49,7 +49,8 @@ class Kernel:
             "endpoint": self.maps.endpoints,
         }
         self._uplink = 0
-        self._epoch = max(1, self.maps.epoch())
+        # Raised at each start: one who died may have written entries and not got to saying so.
+        self._epoch = self.maps.epoch() + 1
 
     @property
     def attached(self) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from fqdnlab.agent.cluster import Endpoint
+from fqdnlab.agent.operations import Content, Operation
 from fqdnlab.datapath import abi
 from fqdnlab.model.mapstate import Entry, Network, RuleRef
 from fqdnlab.model.ports import PortKey
 
-__all__ = ["cidr_key", "endpoint_value", "policy_rows"]
+__all__ = ["cidr_key", "endpoint_value", "identities_used", "policy_rows"]
 
 
 def policy_rows(
@@ -49,3 +50,13 @@ def cidr_key(network: Network) -> bytes:
     """Key of a network in the ipcache's LPM trie."""
     bits = network.prefixlen + (96 if network.version == 4 else 0)
     return abi.CIDR_KEY.pack(bits, abi.ip16(str(network.network_address)))
+
+
+def identities_used(content: Content, pending: Iterable[Operation]) -> set[int]:
+    """Numbers that the ipcache will refer to once `pending` is done."""
+    after = dict(content.ipcache)
+    for table, key, value in pending:
+        if table == "ipcache":
+            after[key] = value
+    used = {n for v in after.values() if v for n in abi.IPCACHE_VALUE.unpack(v)[:2]}
+    return used | {abi.IPCACHE_VALUE.unpack(v)[0] for v in content.cidr.values()}

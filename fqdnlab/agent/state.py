@@ -29,7 +29,7 @@ from fqdnlab.agent.identities import (
 )
 from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
 from fqdnlab.agent.operations import Content, Operation, difference
-from fqdnlab.agent.rows import cidr_key, endpoint_value, policy_rows
+from fqdnlab.agent.rows import cidr_key, endpoint_value, identities_used, policy_rows
 from fqdnlab.datapath import abi
 from fqdnlab.model.mapstate import (
     ANY_IDENTITY,
@@ -43,6 +43,7 @@ from fqdnlab.model.mapstate import (
     entries_for,
     networks_of,
     selectors_of,
+    selectors_of_servers,
     wildcard_entries,
 )
 from fqdnlab.model.names import MatchSet
@@ -80,6 +81,7 @@ class AgentState:
         self._policy_of: dict[int, int] = {}
         self._matches = MatchSet()
         self._networks: tuple[Network, ...] = ()
+        self._steering: frozenset[FQDNSelector] = frozenset()
         self._selected: dict[str, frozenset[FQDNSelector]] = {}
         self._wild: dict[int, dict[PortKey, Entry]] = {}
         self._in_use: set[Identity] = set()
@@ -194,6 +196,7 @@ class AgentState:
         enforced = self.enforced_policies()
         self._matches = MatchSet(selectors_of(enforced))
         self._networks = tuple(sorted(networks_of(enforced), key=network_order))
+        self._steering = selectors_of_servers(enforced)
         for ref in (RuleRef(p.key, r.path) for p in enforced for r in p.rules()):
             self.rules.get(ref)  # now, so that a look-up never makes a number of a rule
         self._selected.clear()
@@ -317,18 +320,17 @@ class AgentState:
                 self._identity_rows(rows, policy_id, identity)
             operations += [Operation("policy", k, v) for k, v in rows.items()]
         operations.append(Operation("ipcache", address, value))
-        if had:  # flows to it may be judged otherwise now
+        if had or self._redirects(address):  # flows to it may be judged otherwise now
             operations.append(Operation("epoch"))
         return operations
 
+    def _redirects(self, address: bytes) -> bool:
+        """Whether its names make it a server asked through the proxy: else they only allow more."""
+        return not self._steering.isdisjoint(self.identity_of(address).selectors)
+
     def _release_identities(self, pending: list[Operation]) -> list[Operation]:
         """Policy entries of identities that no address has any more, to be removed last."""
-        after = dict(self.content.ipcache)
-        for table, key, value in pending:
-            if table == "ipcache":
-                after[key] = value
-        used = {n for v in after.values() if v for n in abi.IPCACHE_VALUE.unpack(v)[:2]}
-        used |= {abi.IPCACHE_VALUE.unpack(v)[0] for v in self.content.cidr.values()}
+        used = identities_used(self.content, pending)
         gone = {
             i: self.identities.number(i)
             for i in self._in_use

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from fqdnlab.model.policy import CIDRPeer, Entity, FQDNSelector, Peer, Policy, Rule, Spec
@@ -34,6 +35,7 @@ __all__ = [
     "entries_for",
     "networks_of",
     "selectors_of",
+    "selectors_of_servers",
     "wildcard_entries",
 ]
 
@@ -65,6 +67,11 @@ class Identity:
     family: Literal[0, 4, 6] = 0
     selectors: frozenset[FQDNSelector] = frozenset()
     networks: frozenset[Network] = frozenset()
+
+    @cached_property
+    def by_label(self) -> Mapping[str, str]:
+        """Its labels, to be looked up."""
+        return dict(self.labels)
 
     def label_list(self) -> list[str]:
         """Its labels as Hubble shows them."""
@@ -110,6 +117,31 @@ class Compiled:
     default_deny: bool
     rules: tuple[tuple[Policy, Rule], ...] = field(default=())
 
+    @cached_property
+    def _places(self) -> tuple[dict[FQDNSelector, list[int]], list[int], list[int]]:
+        """Places in `rules`: of those with names by selector, with other peers, for any peer."""
+        named: dict[FQDNSelector, list[int]] = {}
+        other: list[int] = []
+        wild: list[int] = []
+        for n, (_, rule) in enumerate(self.rules):
+            if _wild(rule.peers):
+                wild.append(n)
+            elif not all(isinstance(p, FQDNSelector) for p in rule.peers or ()):
+                other.append(n)
+            for peer in rule.peers or ():
+                if isinstance(peer, FQDNSelector):
+                    named.setdefault(peer, []).append(n)
+        return named, other, wild
+
+    def selecting(self, identity: Identity, *, wild: bool = False) -> list[tuple[Policy, Rule]]:
+        """Rules with a peer that selects `identity`, in order; `wild`: those for any peer too."""
+        named, other, any_peer = self._places
+        found = set(any_peer if wild else ())
+        found.update(n for n in other if _selected(self.rules[n][1].peers or (), identity))
+        for selector in identity.selectors:
+            found.update(named.get(selector, ()))
+        return [self.rules[n] for n in sorted(found)]
+
 
 def compile_specs(policies: Iterable[Policy], labels: Mapping[str, str]) -> Compiled | None:
     """What selects an endpoint of `labels`; None if nothing with egress does."""
@@ -133,6 +165,18 @@ def selectors_of(policies: Iterable[Policy]) -> frozenset[FQDNSelector]:
     )
 
 
+def selectors_of_servers(policies: Iterable[Policy]) -> frozenset[FQDNSelector]:
+    """``toFQDNs`` selectors of rules with ``rules.dns``: what they name are DNS servers."""
+    return frozenset(
+        peer
+        for policy in policies
+        for rule in policy.rules()
+        if any(ports.dns for ports in rule.ports or ())
+        for peer in rule.peers or ()
+        if isinstance(peer, FQDNSelector)
+    )
+
+
 def networks_of(policies: Iterable[Policy]) -> frozenset[Network]:
     """Every network named, the excepted ones too: what tells CIDR identities apart."""
     found: set[Network] = set()
@@ -148,8 +192,7 @@ def entries_for(compiled: Compiled, identity: Identity) -> dict[PortKey, Entry]:
     """Entries for one identity: those of rules with peers that select it."""
     return _strongest(
         item
-        for policy, rule in compiled.rules
-        if rule.peers is not None and not _wild(rule.peers) and _selected(rule.peers, identity)
+        for policy, rule in compiled.selecting(identity)
         for item in _rule_entries(policy, rule)
     )
 
@@ -184,7 +227,7 @@ def _selects(peer: Peer, identity: Identity) -> bool:
         )
     if isinstance(peer, Entity):
         return _entity(peer.name, identity)
-    return peer.matches(dict(identity.labels))
+    return peer.matches(identity.by_label)
 
 
 def _entity(name: str, identity: Identity) -> bool:
@@ -251,8 +294,8 @@ def dns_patterns(
     found: list[tuple[str, RuleRef]] = []
     opened: list[tuple[str, RuleRef]] = []
     exact = PortKey(proto, port, 24)
-    for policy, rule in compiled.rules:
-        if rule.deny or not (_wild(rule.peers) or _selected(rule.peers or (), identity)):
+    for policy, rule in compiled.selecting(identity, wild=True):
+        if rule.deny:
             continue
         for n, ports in enumerate(rule.ports or ()):
             if not any(key == exact for item in ports.ports for key in port_keys(item)):

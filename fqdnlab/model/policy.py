@@ -6,9 +6,11 @@ The fields follow Cilium's CiliumNetworkPolicy (``cilium.io/v2``), egress alone.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 __all__ = [
@@ -268,6 +270,11 @@ class Spec:
     rules: tuple[Rule, ...]
     default_deny: bool
     egress: bool = True
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for equal contents only."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
