@@ -45,8 +45,8 @@ class Case:
     protocol : str
     port : int
         The type, for ICMP.
-    others : tuple of str
-        Further addresses of the name.
+    look_up : bool
+        Whether the endpoint looks the name up before.
     """
 
     who: Workload
@@ -54,7 +54,7 @@ class Case:
     name: str
     protocol: str
     port: int
-    others: tuple[str, ...] = ()
+    look_up: bool = False
 
     @property
     def proto(self) -> int:
@@ -99,7 +99,7 @@ def make_case(facts: Facts, endpoint: str, target: str, port: int, protocol: str
     name = normalise(target.strip())
     family = {"ICMPv4": 4, "ICMPv6": 6}.get(word, 0)
     found = [a for a in addresses_of(facts, name) if family in (0, ipaddress.ip_address(a).version)]
-    return Case(who, found[0] if found else "", name, word, port, tuple(found[1:]))
+    return Case(who, found[0] if found else "", name, word, port, look_up=True)
 
 
 def server_of(facts: Facts) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fqdnlab.agent.cluster import INTERNAL, RESOLVER, RESOLVER_ADDRESSES
 from fqdnlab.agent.identities import world
+from fqdnlab.explain.case import Case, server_of
 from fqdnlab.explain.facts import Facts, Known, Workload
 from fqdnlab.explain.kernel import INTERNAL_ADDRESS, longest, stronger
 from fqdnlab.model.mapstate import (
@@ -31,7 +32,7 @@ from fqdnlab.model.names import dns_matcher, fqdn_matcher, matches_everything, n
 from fqdnlab.model.policy import FQDNSelector, Policy
 from fqdnlab.model.reasons import POLICY_DENIED, POLICY_DENY, ZOMBIE_NEW_FLOW
 
-__all__ = ["Decision", "Mind", "Question"]
+__all__ = ["Decision", "Mind", "Question", "resolves"]
 
 
 class Decision(NamedTuple):
@@ -171,6 +172,14 @@ class Mind:
         patterns = dns_patterns(compiled, packet.identity, port, proto)
         rule = _allowing(patterns, normalise(name))
         return Question("allowed" if rule else "refused", rule)
+
+
+def resolves(facts: Facts, mind: Mind, case: Case) -> bool:
+    """Whether the endpoint gets the address that it sends to: by a look-up, if it needs one."""
+    if not case.look_up:
+        return True
+    outcome = mind.ask(case.who, server_of(facts), case.name).outcome
+    return outcome in ("allowed", "unproxied")
 
 
 def _find(compiled: Compiled, identity: Identity, proto: int, port: int) -> Entry | None:

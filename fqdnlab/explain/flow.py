@@ -84,7 +84,7 @@ def _case(facts: Facts, row: Mapping[str, Any]) -> Case:
 def _now(facts: Facts, row: Mapping[str, Any], case: Case) -> Forecast:
     """What would become of the same now."""
     if row["kind"] == "packet":
-        return foretell(facts, case, look_up=False)
+        return foretell(facts, case)
     found = Mind(facts).ask(case.who, str(row["address"]), case.name)
     verdict = {"allowed": "FORWARDED", "unproxied": "FORWARDED"}.get(found.outcome, "DROPPED")
     kernel = None

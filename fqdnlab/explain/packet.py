@@ -89,23 +89,15 @@ def forecast(
     )
 
 
-def foretell(facts: Facts, case: Case, look_up: bool = True) -> Forecast:
-    """Decide by the kernel's maps, or by what they will be after the look-up that comes first.
-
-    Parameters
-    ----------
-    facts : Facts
-    case : Case
-    look_up : bool
-        Whether the endpoint looks the case's name up before.
-    """
+def foretell(facts: Facts, case: Case) -> Forecast:
+    """Decide by the kernel's maps, or by what they will be after the look-up that comes first."""
     mind = Mind(facts)
     kernel = decision = question = None
     if case.address:
         decision = mind.judge(case.who, case.address, case.proto, case.port)
         if facts.maps is not None:
             kernel = facts.maps.judge(case.who.id, case.address, case.proto, case.port)
-    if case.name and look_up:
+    if case.look_up:
         question = mind.ask(case.who, server_of(facts), case.name)
         told = _after_asking(facts, mind, case, question)
         if told is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fqdnlab.explain.case import SOMEWHERE, Case, names_of, server_of
-from fqdnlab.explain.decide import Mind
+from fqdnlab.explain.decide import Mind, resolves
 from fqdnlab.explain.explanation import Remedy
 from fqdnlab.explain.facts import Facts, Known
 from fqdnlab.explain.kernel import INTERNAL_ADDRESS
@@ -72,15 +72,17 @@ def _candidates(facts: Facts, case: Case) -> Iterator[Remedy]:
     yield from _apply(facts, case, alive)
 
 
-def _passes(mind: Mind, case: Case) -> bool:
+def _passes(facts: Facts, mind: Mind, case: Case) -> bool:
+    if not resolves(facts, mind, case):
+        return False
     return mind.judge(case.who, case.address, case.proto, case.port).verdict != DENY
 
 
 def _restart(facts: Facts, case: Case) -> Iterator[Remedy]:
     """The agent has only to come back: policies and mappings allow it already."""
-    if _passes(Mind(facts), case):
+    if _passes(facts, Mind(facts), case):
         yield Remedy("restart", "Restart the agent: its policies allow it.", process="agent")
-    elif _passes(Mind(facts, more=facts.kept), case):
+    elif _passes(facts, Mind(facts, more=facts.kept), case):
         text = "Restart the agent: the proxy keeps the mapping for it."
         yield Remedy("restart", text, process="agent")
 
@@ -88,9 +90,9 @@ def _restart(facts: Facts, case: Case) -> Iterator[Remedy]:
 def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
     """A name of the address is allowed, and its mapping alone is missing."""
     server = server_of(facts)
-    for name in names_of(facts, case):
+    for name in [case.name] if case.look_up else names_of(facts, case):
         shown = name.rstrip(".")
-        if not _passes(Mind(facts, more=[learned(case, name)]), case):
+        if not _passes(facts, Mind(facts, more=[learned(case, name)]), case):
             continue
         if not server or Mind(facts).ask(case.who, server, name).outcome != "allowed":
             continue
@@ -107,14 +109,14 @@ def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
 
 def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
     """A policy, or policies changed, in one `apply`."""
-    for name in [*names_of(facts, case), ""]:
+    for name in [case.name] if case.look_up else [*names_of(facts, case), ""]:
         rewriter = Rewriter(facts, case, name)
         policies = rewriter.policies()
         if policies is None:
             continue
         by_name = bool(name) and not rewriter.by_address
         changed = Mind(facts, policies, more=[learned(case, name)] if by_name else [])
-        if not _passes(changed, case):
+        if not _passes(facts, changed, case):
             continue
         if by_name and changed.ask(case.who, server_of(facts), name).outcome != "allowed":
             continue
@@ -124,5 +126,5 @@ def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
             policy=rewriter.text,
             name=name if by_name else "",
             process="" if alive else "agent",
-            after="" if _passes(Mind(facts, policies), case) else _RETRY,
+            after="" if _passes(facts, Mind(facts, policies), case) else _RETRY,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from fqdnlab.errors import PolicyError
 from fqdnlab.explain.case import SOMEWHERE, Case, server_of
-from fqdnlab.explain.decide import Mind
+from fqdnlab.explain.decide import Mind, resolves
 from fqdnlab.explain.facts import Facts, Known, Workload
 from fqdnlab.model.mapstate import DENY, RuleRef
 from fqdnlab.model.policy import Policy
@@ -98,29 +98,34 @@ class Rewriter:
 
     def _allowance(self, policies: dict[tuple[str, str, str], Policy]) -> str:
         """Add a policy that allows it, where something is missing; say what it allows."""
-        case, facts = self._case, self._facts
-        mind = Mind(facts, policies.values())
-        if self._passes(mind):
+        case, name = self._case, f"{self._name}."
+        mind = Mind(self._facts, policies.values())
+        passes, found = self._passes(mind), resolves(self._facts, mind, case)
+        if passes and found:
             self.by_address = True
             return ""
-        peer, shown = self._peer(mind)
-        if peer is None:
+        peer, shown = (None, "") if passes else self._peer(mind)
+        if peer is None and not passes:
             return ""
+        self.by_address = self.by_address or passes
         rules: list[dict[str, Any]] = []
-        if not self.by_address:
-            name = f"{self._name}."
-            if mind.ask(case.who, server_of(facts), name).outcome != "allowed":
-                rules.append(_dns_rule(self._name))
-            known = Mind(facts, policies.values(), more=[Known(case.who.name, name, case.address)])
-            if self._passes(known):  # the names' most common mistake: no rules.dns for them
-                peer, shown = None, f"the look-up of {shown}"
+        learns = not self.by_address
+        if not found or (learns and not self._learns(mind, name)):
+            rules.append(_dns_rule(self._name))
+        known = [Known(case.who.name, name, case.address)]
+        if learns and self._passes(Mind(self._facts, policies.values(), more=known)):
+            peer = None  # the most common mistake: the name is allowed, its look-up is not
         if peer is not None:
             rules.append({**peer, **_ports(case)})
         if not rules:
             return ""
-        document = _document(case.who, self._slug(), rules)
-        self._documents["CiliumNetworkPolicy", case.who.namespace, self._slug()] = document
-        return f"allows {shown}"
+        self._documents["CiliumNetworkPolicy", case.who.namespace, self._slug()] = _document(
+            case.who, self._slug(), rules
+        )
+        return f"allows {shown}" if peer else f"allows the look-up of {self._name}"
+
+    def _learns(self, mind: Mind, name: str) -> bool:
+        return mind.ask(self._case.who, server_of(self._facts), name).outcome == "allowed"
 
     def _passes(self, mind: Mind) -> bool:
         case = self._case
