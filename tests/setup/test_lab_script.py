@@ -111,3 +111,9 @@ def test_each_made_thing_is_made_again_when_its_source_changes(
     plan = make("--dry-run", f"--what-if={source}", "setup", cwd=ROOT)
     assert made in plan
     assert command in plan
+
+
+def test_the_second_time_nothing_is_missing_and_nothing_is_made() -> None:
+    done = lab("setup")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "Nothing to be done" in done.stdout
