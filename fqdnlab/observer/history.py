@@ -14,6 +14,9 @@ from typing import NamedTuple
 __all__ = ["History", "Kind", "Slot"]
 
 
+_OCTETS = 128 << 20
+
+
 class Kind(IntEnum):
     """What the octets of a slot are."""
 
@@ -47,10 +50,15 @@ class History:
     ----------
     capacity : int
         Slots kept; at least 1.
+    octets : int
+        What the slots and their decoded forms may hold; fewer are kept where they are large.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, octets: int = _OCTETS) -> None:
         self.capacity = max(1, capacity)
+        self._limit = octets
+        self._octets = 0
+        self._oldest = 0
         self._slots: list[Slot | None] = [None] * self.capacity
         self._decoded: list[bytes | None] = [None] * self.capacity
         self._next = 0
@@ -65,7 +73,7 @@ class History:
     @property
     def oldest(self) -> int:
         """Number of the oldest slot that is still here."""
-        return max(0, self._next - self.capacity)
+        return self._oldest
 
     def __len__(self) -> int:
         return self._next - self.oldest
@@ -75,15 +83,36 @@ class History:
         if not slots:
             return
         with self._changed:
-            at = self._next % self.capacity
+            at, octets = self._next % self.capacity, 0
+            kept, decoded = self._slots, self._decoded
             for slot in slots:
-                self._slots[at] = slot
-                self._decoded[at] = None
+                old = kept[at]
+                if old is not None:
+                    octets -= len(old[2])
+                    if decoded[at] is not None:
+                        self._forget_decoded(at)
+                kept[at] = slot
+                octets += len(slot[2])
                 at += 1
                 if at == self.capacity:
                     at = 0
+            self._octets += octets
             self._next += len(slots)
+            self._oldest = max(self._oldest, self._next - self.capacity)
+            while self._octets > self._limit and self._oldest < self._next - 1:
+                self._forget(self._oldest % self.capacity)
+                self._oldest += 1
             self._changed.notify_all()
+
+    def _forget(self, at: int) -> None:
+        slot = self._slots[at]
+        self._octets -= len(slot.raw) if slot else 0
+        self._slots[at] = None
+        self._forget_decoded(at)
+
+    def _forget_decoded(self, at: int) -> None:
+        self._octets -= len(self._decoded[at] or b"")
+        self._decoded[at] = None
 
     def read(self, start: int, stop: int) -> tuple[int, list[Slot]]:
         """Slots numbered `start` to `stop` - 1, as far as they are (still) here.
@@ -114,7 +143,9 @@ class History:
         """Keep the serialized form of a slot beside it."""
         with self._changed:
             if self.oldest <= number < self._next:
-                self._decoded[number % self.capacity] = octets
+                at = number % self.capacity
+                self._octets += len(octets) - len(self._decoded[at] or b"")
+                self._decoded[at] = octets
 
     def wait(self, number: int, timeout: float) -> bool:
         """Wait until slot `number` is there; False after `timeout` seconds or once closed."""

@@ -32,7 +32,7 @@ _HOLD = 15_000_000  # ns
 _AHEAD = 2_000_000_000  # ns
 _TICK = 0.010  # s: while something is held
 _REST = 0.5  # s: otherwise; also how often losses and rules.json are looked at
-_PAUSE = 0.005  # s between two turns that found something, so that one turn serves many
+_PAUSE = 0.020  # s between two turns that found something: one serves many, in a warm cache
 _DATAGRAM = 1 << 18
 _TYPE, _REASON = 62, 64  # in struct flow_event
 _EVENT_DROP = 2
@@ -144,7 +144,7 @@ class Intake:
                 if now - looked > _REST * 1e9:
                     looked = now
                     self._look()
-                if taken:  # nobody waits for less than what is held back
+                if taken:  # a flow may be shown so much later
                     self._stop.wait(_PAUSE)
         finally:
             self._publish(None)

@@ -37,6 +37,42 @@ def test_history_is_the_end_of_a_list(
     assert seen == everything[max(start, oldest) : stop]
 
 
+@given(
+    st.integers(1, 9),
+    st.integers(0, 60),
+    st.lists(st.lists(st.integers(0, 30), max_size=7), max_size=7),
+)
+def test_large_slots_are_fewer(capacity: int, limit: int, batches: list[list[int]]) -> None:
+    """As many of the newest as fit, by number and by octets, and always the last one."""
+    history = History(capacity, limit)
+    sizes: list[int] = []
+    for batch in batches:
+        history.extend([Slot(size, Kind.VERDICT, bytes(size)) for size in batch])
+        sizes += batch
+        kept = sizes[max(0, len(sizes) - capacity) :]
+        while len(kept) > 1 and sum(kept) > limit:
+            kept = kept[1:]
+        if not batch:
+            continue
+        begin, seen = history.read(0, len(sizes))
+        assert [slot.time for slot in seen] == kept
+        assert begin == history.oldest == len(sizes) - len(kept)
+        assert len(history) == len(kept)
+
+
+def test_decoded_octets_count_too() -> None:
+    history = History(10, 100)
+    history.extend([Slot(i, Kind.VERDICT, bytes(10)) for i in range(4)])
+    history.keep_decoded(0, bytes(30))
+    history.keep_decoded(0, bytes(50))
+    history.extend(slots([4]))
+    assert history.oldest == 0
+    history.extend([Slot(5, Kind.VERDICT, bytes(20))])
+    assert history.oldest == 1  # and with it what was decoded
+    history.extend([Slot(6, Kind.VERDICT, bytes(40))])
+    assert history.oldest == 1
+
+
 def test_decoded_octets_go_with_their_slot() -> None:
     history = History(2)
     history.extend(slots([1, 2]))
