@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fqdnlab.lab.running import Result, Running
+from fqdnlab.lab.traffic import Kind, Traffic
 from fqdnlab.pb import control_pb2 as pb
 
 if TYPE_CHECKING:
@@ -126,6 +127,12 @@ class Endpoint:
         if result.exit == 0 and len(words) == 3:
             return Connection(True, words[1], float(words[2]), "")
         return Connection(False, "", 0.0, result.stderr.strip() or f"exit {result.exit}")
+
+    def traffic(
+        self, kind: Kind, name: str, port: int = 443, rate: float = 5.0, seconds: float = 0.0
+    ) -> Traffic:
+        """Start traffic (`fqdnlab.lab.traffic.Traffic` has the kinds and the units)."""
+        return Traffic(self, kind, name, port, rate, seconds)
 
     def delete(self) -> None:
         """Remove the endpoint."""
