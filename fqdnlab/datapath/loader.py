@@ -22,11 +22,17 @@ from fqdnlab.datapath.libbpf import (
 from fqdnlab.errors import SetupError, StateError
 from fqdnlab.model.settings import LabSettings
 
-__all__ = ["OBJECT", "Loader"]
+__all__ = ["OBJECT", "Loader", "kernel_has_tcx"]
 
 OBJECT = Path(__file__).parent / "objects" / "enforcer.bpf.o"
 
 _SIDES = {"ingress": (TCX_INGRESS, ClsactHook.INGRESS), "egress": (TCX_EGRESS, ClsactHook.EGRESS)}
+
+
+def kernel_has_tcx() -> bool:
+    """Whether this kernel has tcx, by its version."""
+    major, minor, *_ = os.uname().release.replace("-", ".").split(".")
+    return (int(major), int(minor)) >= (6, 6)
 
 
 class Loader:

@@ -33,7 +33,11 @@ def ip(
     head = struct.pack(
         "!BBHHHBBH", 0x40 | ihl, 0, ihl * 4 + len(payload), ident, frag, 64, proto, 0
     )
-    return ETH4 + head + packed(src) + packed(dst) + options + payload
+    head += packed(src) + packed(dst) + options
+    total = sum(struct.unpack(f"!{ihl * 2}H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    return ETH4 + head[:10] + checksum.to_bytes(2, "big") + head[12:] + payload
 
 
 def tcp(sport: int, dport: int, flags: int = SYN, data: bytes = b"") -> bytes:

@@ -12,7 +12,7 @@ from .conftest import EP4, EP6, NEXT, SHOT, V4, V6, Bench
 from .packets import ETH4, ETH6, ICMP6, fragment6, icmp, ip, packed, tcp, udp
 
 many = settings(
-    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
