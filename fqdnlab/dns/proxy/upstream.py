@@ -18,6 +18,7 @@ from itertools import islice
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.sockets import upstream_socket
 from fqdnlab.dns.proxy.transaction import Transaction
+from fqdnlab.dns.proxy.wire import limit_edns
 
 __all__ = ["UdpUpstreams"]
 
@@ -94,7 +95,8 @@ class UdpUpstreams:
         t.asked = port.waiting
         port.waiting[number] = t
         try:
-            _send(port.socket, number.to_bytes(2, "big") + t.query[2:])
+            query = t.query if t.end == len(t.query) else limit_edns(t.query, t.end)
+            _send(port.socket, number.to_bytes(2, "big") + query[2:])
         except OSError:
             t.forget()
             raise

@@ -16,6 +16,7 @@ __all__ = [
     "SERVFAIL",
     "MalformedError",
     "error_reply",
+    "limit_edns",
     "name_text",
     "read_answer",
     "read_question",
@@ -88,7 +89,13 @@ def _check_rest(data: bytes, at: int) -> None:
         if at + 11 + (data[at + 9] << 8 | data[at + 10]) != size:
             raise MalformedError("an OPT record of a wrong length")
         return
-    for place in (6, 8, 10):
+    _walk(data, at, (6, 8, 10))
+
+
+def _walk(data: bytes, at: int, places: tuple[int, ...]) -> None:
+    """Past as many records as the header has at `places`; there the message must end."""
+    size = len(data)
+    for place in places:
         for _ in range(data[place] << 8 | data[place + 1]):
             rdata = _skip_name(data, at) + 10
             if rdata > size:
@@ -99,7 +106,7 @@ def _check_rest(data: bytes, at: int) -> None:
 
 
 def read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
-    """Addresses and the lowest TTL of an answer section.
+    """Addresses and the lowest TTL of an answer section; the rest must be as the header counts it.
 
     Parameters
     ----------
@@ -142,7 +149,22 @@ def read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
                     raise MalformedError("an address of a wrong length")
                 addresses[data[rdata:end]] = None
         at = end
+    if at != size or data[8:12] != b"\0\0\0\0":
+        _walk(data, at, (8, 10))
     return tuple(addresses), max(lowest, 0)
+
+
+def limit_edns(query: bytes, end: int) -> bytes:
+    """A question as it is sent on over UDP, `end` being where its question ends.
+
+    No answer of more than 1232 octets is asked for: it might come in fragments, and all but the
+    first have no port by which the proxy's socket could be found.
+    """
+    if query[6:12] != _ONE_ADDITIONAL or query[end : end + 3] != _OPT_RECORD[:3]:
+        return query
+    if query[end + 3 : end + 5] <= _OPT_RECORD[3:5]:
+        return query
+    return query[: end + 3] + _OPT_RECORD[3:5] + query[end + 5 :]
 
 
 def _skip_name(data: bytes, at: int) -> int:

@@ -16,6 +16,7 @@ from fqdnlab.dns.proxy.wire import (
     SERVFAIL,
     MalformedError,
     error_reply,
+    limit_edns,
     name_text,
     read_answer,
     read_question,
@@ -259,6 +260,38 @@ def test_the_lowest_ttl_of_a_chain_and_of_nothing_else() -> None:
 def test_another_class_is_not_an_address() -> None:
     chaos = b"\xc0\x0c" + struct.pack("!HHIH", 1, 3, 5, 4) + b"\1\2\3\4"
     assert read_answer(answered(chaos), END) == ((), 0)
+
+
+@pytest.mark.parametrize("more", [b"\0", EDNS, bytes(9000)])
+def test_an_answer_with_more_than_its_header_says(more: bytes) -> None:
+    with pytest.raises(MalformedError):
+        read_answer(answered(address(b"\xc0\x0c")) + more, END)
+
+
+def test_an_answer_s_other_sections_must_be_whole() -> None:
+    data = bytearray(answered(address(b"\xc0\x0c")) + EDNS)
+    data[11] = 1
+    assert read_answer(bytes(data), END)[0] == (b"\1\2\3\4",)
+    for wrong in (data[:-1], bytes(data).replace(EDNS, EDNS[:-1] + b"\1")):
+        with pytest.raises(MalformedError):
+            read_answer(bytes(wrong), END)
+
+
+# --- EDNS on its way upstream
+
+
+@pytest.mark.parametrize(("size", "sent"), [(512, 512), (1232, 1232), (1233, 1232), (65535, 1232)])
+def test_no_answer_is_asked_for_that_might_come_in_fragments(size: int, sent: int) -> None:
+    opt = b"\0\0\x29" + size.to_bytes(2, "big") + b"\0\0\x80\0\0\0"
+    data = header(1, 0, 0, 1) + ASKED[12:] + opt
+    found = limit_edns(data, END)
+    assert found == data.replace(opt[:5], opt[:3] + sent.to_bytes(2, "big"))
+
+
+@pytest.mark.parametrize("data", [ASKED, header(1, 0, 0, 2) + ASKED[12:] + EDNS + b"\1k" + EDNS])
+def test_other_questions_go_as_they_are(data: bytes) -> None:
+    """Two additional records: one may be a signature (TSIG) over the rest."""
+    assert limit_edns(data, END) == data
 
 
 # --- names with odd octets
