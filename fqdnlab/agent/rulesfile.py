@@ -10,7 +10,7 @@ from typing import Any
 from fqdnlab.agent.state import AgentState
 from fqdnlab.agent.store import write_atomically
 from fqdnlab.model.mapstate import RuleRef
-from fqdnlab.model.policy import Policy, Rule
+from fqdnlab.model.policy import FQDNSelector, Policy, Rule
 
 __all__ = ["describe", "write_rules"]
 
@@ -81,10 +81,17 @@ def describe(policy: Policy, path: str) -> tuple[str, int]:
     if rule is None:
         return path, policy.line
     short = rule_path.removeprefix("spec.")
-    if found and found["dns"] is not None and rule.ports:
-        selector = rule.ports[int(found["ports"])].dns[int(found["dns"])]
-        return f"{short} rules.dns {selector.text}", rule.line
+    if found and found["dns"] is not None:
+        selector = _selector(rule, int(found["ports"]), int(found["dns"]))
+        return (f"{short} rules.dns {selector.text}", rule.line) if selector else (path, rule.line)
     return f"{short} {_peers(rule)} {_ports(rule)}".strip(), rule.line
+
+
+def _selector(rule: Rule, ports: int, item: int) -> FQDNSelector | None:
+    """Nothing, if the policy was changed and has it no more: its number lives on."""
+    if not rule.ports or ports >= len(rule.ports) or item >= len(rule.ports[ports].dns):
+        return None
+    return rule.ports[ports].dns[item]
 
 
 def _peers(rule: Rule) -> str:
