@@ -49,19 +49,19 @@ class RecordReader:
         """Read one datagram, whatever it is."""
         slots: list[Slot] = []
         lost = 0
-        new = tuple.__new__  # half the time of Slot(...)
+        new, append, unpack = tuple.__new__, slots.append, _FIXED.unpack_from
+        read, count, answer = self._messages.read, self._counters.count_dns, self._names.answer
         records, whole = split_datagram(octets)
         for raw in records:
-            time, latency, endpoint, missed, _, outcome, early = _FIXED.unpack_from(raw)
+            time, latency, endpoint, missed, _, outcome, early = unpack(raw)
             lost += missed
-            message = self._messages.read(raw, _MESSAGE)
-            self._counters.count_dns(outcome, message.kind)
+            message = read(raw, _MESSAGE)
+            count(outcome, message.kind)
             if outcome == _DENIED:
-                slots.append(new(Slot, (time, _REQUEST, raw)))
+                append(new(Slot, (time, _REQUEST, raw)))
                 continue
-            asked = time - latency if latency < time else 0
-            slots.append(new(Slot, (asked, _REQUEST, raw)))
-            slots.append(new(Slot, (time, _RESPONSE, raw)))
+            append(new(Slot, (time - latency if latency < time else 0, _REQUEST, raw)))
+            append(new(Slot, (time, _RESPONSE, raw)))
             if outcome == _ANSWERED and message.addresses and not message.rcode:
-                self._names.answer(endpoint, message, time, EARLY.get(early, ""))
+                answer(endpoint, message, time, EARLY.get(early, ""))
         return Taken(slots, lost, 0 if whole else 1)
