@@ -38,10 +38,10 @@ BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Werror -Wno-u
 	-Ibpf -isystem build
 KERNEL := $(shell uname -r)
 
-ROOT_TIERS := tests/bpf tests/netns tests/demo
+ROOT_TIERS := tests/bpf tests/netns tests/demo tests/browser
 TIERS := $(wildcard tests/unit tests/setup $(ROOT_TIERS))
 
-.PHONY: help setup venv proto vmlinux bpf lint format unit bpf-test netns test demo bench interop \
+.PHONY: help setup venv proto vmlinux bpf lint format unit bpf-test netns browser test demo notebook bench interop \
 	wheel clean distclean
 
 help: ## list the targets
@@ -106,12 +106,18 @@ bpf-test: setup ## tests of the BPF programs (root)
 netns: setup ## end-to-end tests in network namespaces (root)
 	$(PYTEST) $(wildcard tests/netns tests/demo)
 
+browser: setup ## the notebook's panels in Chromium (root); build/screenshots/
+	$(PYTEST) tests/browser
+
 # One run, so that one summary ends it.  A skip is a failure, and so is what the tests leave behind.
 test: setup ## every tier of tests (root); a skip or a leak is a failure
 	FQDNLAB_NO_SKIP=1 FQDNLAB_LEAKS=1 $(PYTEST) $(TIERS)
 
 demo: setup ## the story with its nine claims (root); writes build/demo/
 	$(PY) -m fqdnlab.demo
+
+notebook: setup ## JupyterLab on notebooks/; prints its address (root, or `sudo fqdnlab serve` runs)
+	@$(PY) -m fqdnlab.notebook
 
 bench: setup ## the figures, beside their peers (root; Go for Cilium's)
 	$(PY) -m bench

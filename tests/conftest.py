@@ -16,7 +16,7 @@ from fqdnlab.testing import Footprint, eventually
 
 TESTS = Path(__file__).parent
 #: In this order; those from "setup" on need root.
-TIERS = ("unit", "setup", "bpf", "netns", "demo", "notebooks", "interop")
+TIERS = ("unit", "setup", "bpf", "netns", "demo", "notebooks", "browser", "interop")
 ROOT_TIERS = TIERS[1:]
 
 _before = pytest.StashKey[Footprint]()

@@ -19,6 +19,7 @@ from fqdnlab.lab.insides import Insides
 from fqdnlab.lab.interrupts import uninterrupted
 from fqdnlab.lab.machine import MachineClient
 from fqdnlab.lab.process import Process
+from fqdnlab.lab.shows import Shows
 from fqdnlab.model import hubble_json
 from fqdnlab.model.flows import Table
 from fqdnlab.model.settings import LabSettings
@@ -40,7 +41,7 @@ class Node:
         self.observer = Process(peer, "observer")
 
 
-class Lab(Explains, Insides):
+class Lab(Explains, Insides, Shows):
     """A living lab of that name, or a new one.
 
     Parameters

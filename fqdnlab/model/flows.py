@@ -160,6 +160,11 @@ class Table:
         self._queries.sort(key=_row_time)
         return list(self._queries)
 
+    def drain(self) -> list[dict[str, Any]]:
+        """The rows since the last drain, as they came; they are kept no longer."""
+        rows, self._rows, self._queries = self._rows, [], []
+        return rows
+
 
 def rows(flows: Iterable[Any]) -> list[dict[str, Any]]:
     """One row for each packet and each DNS record, in order of time.

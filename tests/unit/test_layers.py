@@ -42,6 +42,9 @@ SHARED_RANK = 1
 
 #: Outside thing → the only modules that may import it.  A folder ends with "/".
 IMPORTERS = {
+    "anywidget": {"notebook/"},
+    "ipywidgets": {"notebook/"},
+    "traitlets": {"notebook/"},
     "cryptography": {"world/ca.py"},
     "dnslib": {"dns/dnslib_codec.py"},
     "h11": {"world/http.py"},

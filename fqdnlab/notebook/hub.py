@@ -1,0 +1,322 @@
+"""The one reader of a lab in this process: threads of its own, bounded memory, many panels.
+
+Two loops: flows ten times a second, everything else four times a second, slower while nobody
+looks.  Whatever is away is asked again; the reader ends with `Hub.stop`, or with the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+
+from fqdnlab.errors import FqdnlabError
+from fqdnlab.lab.calls import Peer
+from fqdnlab.lab.process import Process
+from fqdnlab.model.flows import Table
+from fqdnlab.notebook.bins import Bins
+from fqdnlab.notebook.life import Lives
+from fqdnlab.notebook.reading import FlowReader, StateReader, processes_from, settings_of
+from fqdnlab.notebook.rows import is_shown, rate_kind, view
+from fqdnlab.notebook.seen import Seen
+from fqdnlab.notebook.world_changes import changes
+from fqdnlab.paths import LabPaths
+from fqdnlab.pb import control_pb2 as pb
+from fqdnlab.pb import control_pb2_grpc
+
+__all__ = ["Hub", "Subscriber", "hub"]
+
+_FLOW_SECONDS = 0.1
+_STATE_SECONDS = 0.25
+_IDLE_SECONDS = 1.0
+_MAPPING_SECONDS = 1.0
+_WORLD_SECONDS = 0.5
+_POLICY_SECONDS = 1.0
+_KEPT_ROWS = 4000
+_KEPT_CHANGES = 200
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """What a panel wants to be told, on the reader's threads; it must return soon.
+
+    Attributes
+    ----------
+    on_seen : callable
+        Given a `Seen`, whenever something was read.
+    on_rows : callable or None
+        Given the views of new rows (`fqdnlab.notebook.rows.view`).
+    wants : callable
+        Whether anybody looks: if nobody does, the reader goes slowly.
+    """
+
+    on_seen: Callable[[Seen], None]
+    on_rows: Callable[[list[list[Any]]], None] | None
+    wants: Callable[[], bool]
+
+
+class Hub:
+    """Reads a lab until it is stopped; make one with `hub`.
+
+    Parameters
+    ----------
+    lab : str
+    """
+
+    def __init__(self, lab: str) -> None:
+        self.lab = lab
+        self._lock = threading.RLock()
+        self._subscribers: list[Subscriber] = []
+        self._seen = Seen(lab)
+        self._lives = Lives()
+        self._bins = Bins()
+        self._rows: deque[tuple[list[Any], Mapping[str, Any]]] = deque(maxlen=_KEPT_ROWS)
+        self._number = 0
+        self._stopping = threading.Event()
+        self._poked = threading.Event()
+        self._node = Peer(LabPaths(lab).node_socket, "the node service", "take the lab up again")
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix=f"act-{lab}")
+        self._threads = [
+            threading.Thread(target=body, name=f"{name}-{lab}", daemon=True)
+            for name, body in (("state", self._read_state), ("flows", self._read_flows))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # ------------------------------------------------------------ for panels
+
+    @property
+    def seen(self) -> Seen:
+        """What was seen last."""
+        return self._seen
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Tell `subscriber` from now on; returns what ends that."""
+        with self._lock:
+            self._subscribers.append(subscriber)
+        self.poke()
+
+        def end() -> None:
+            with self._lock:
+                if subscriber in self._subscribers:
+                    self._subscribers.remove(subscriber)
+
+        return end
+
+    def recent(self, most: int) -> list[list[Any]]:
+        """Views of the last rows, oldest first."""
+        with self._lock:
+            return [shown for shown, _ in list(self._rows)[-most:]]
+
+    def row(self, uuid: str) -> Mapping[str, Any] | None:
+        """The whole row with that uuid, if it is still kept."""
+        with self._lock:
+            return next((r for _, r in reversed(self._rows) if r["uuid"] == uuid), None)
+
+    def picture(self, seconds: float) -> dict[str, Any]:
+        """What the timeline draws of the last `seconds`."""
+        now = time.time()
+        with self._lock:
+            lanes = self._lives.picture(now - seconds, now)
+            bars = self._bins.picture(now - seconds, now)
+        return {"now": now, "seconds": seconds, **bars, **lanes}
+
+    def act(self, do: Callable[[], Any], done: Callable[[str, bool], None]) -> None:
+        """Call `do` on a thread of its own, then `done` with words and whether it went well."""
+
+        def work() -> None:
+            try:
+                said, well = str(do() or ""), True
+            except FqdnlabError as error:
+                said, well = str(error), False
+            except Exception as error:  # a panel shows it: nobody else would see it
+                said, well = f"{type(error).__name__}: {error}", False
+            self.poke()
+            done(said, well)
+
+        self._workers.submit(work)
+
+    def process(self, name: str) -> Process:
+        """A process of the lab, to do something to."""
+        return Process(self._node, name)
+
+    def maps(self) -> list[pb.MapEntry]:
+        """The kernel's maps, agent dead or alive.  Raises UnavailableError."""
+        stub = control_pb2_grpc.NodeStub(self._node.channel)
+        return list(self._node.call(stub.Evidence, pb.EvidenceRequest()).entry)
+
+    def poke(self) -> None:
+        """Read the state now."""
+        self._poked.set()
+
+    def stop(self) -> None:
+        """End the reader; its threads are gone when this returns, or end with their last call."""
+        self._stopping.set()
+        self._poked.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(5.0)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._node.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether its threads are there."""
+        return not self._stopping.is_set() and all(t.is_alive() for t in self._threads)
+
+    # ------------------------------------------------------------ loops
+
+    def _watched(self) -> bool:
+        with self._lock:
+            return any(s.wants() for s in self._subscribers)
+
+    def _read_state(self) -> None:
+        reader = _StateLoop(self.lab, self._lives, self._lock)
+        try:
+            while not self._stopping.is_set():
+                seen = reader.read(self._seen, self._bins)
+                self._seen = seen
+                for one in self._told():
+                    one.on_seen(seen)
+                self._poked.wait(_STATE_SECONDS if self._watched() else _IDLE_SECONDS)
+                self._poked.clear()
+        finally:
+            reader.close()
+
+    def _told(self) -> list[Subscriber]:
+        with self._lock:
+            return list(self._subscribers)
+
+    def _read_flows(self) -> None:
+        reader = FlowReader(self.lab)
+        table = Table()
+        try:
+            while not self._stopping.is_set():
+                begin = time.monotonic()
+                with suppress(grpc.RpcError):  # the observer is away, as its card says
+                    table.add(reader.fresh())
+                self._take(table.drain(), reader.lost)
+                pause = _FLOW_SECONDS if self._watched() else _IDLE_SECONDS
+                self._stopping.wait(max(0.01, pause - (time.monotonic() - begin)))
+        finally:
+            reader.close()
+
+    def _take(self, rows: list[dict[str, Any]], lost: int) -> None:
+        if not rows:
+            return
+        shown: list[list[Any]] = []
+        with self._lock:
+            self._lives.take_rows(rows)
+            for row in rows:
+                kind = rate_kind(row)
+                if kind:
+                    self._bins.add(kind, row["time"].timestamp())
+                if is_shown(row):
+                    self._number += 1
+                    one = view(self._number, row)
+                    shown.append(one)
+                    self._rows.append((one, row))
+            self._bins.count(len(rows), lost)
+        for subscriber in self._told():
+            if subscriber.on_rows is not None:
+                subscriber.on_rows(shown)
+
+
+class _StateLoop:
+    """One reading after another; slow things less often."""
+
+    def __init__(self, lab: str, lives: Lives, lock: threading.RLock) -> None:
+        self._reader = StateReader(lab)
+        self._lives = lives
+        self._lock = lock
+        self._due: dict[str, float] = {}
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + every
+        return True
+
+    def read(self, before: Seen, bins: Bins) -> Seen:
+        """The lab now; what does not answer is as it was `before`."""
+        now = time.time()
+        try:
+            status = self._reader.status()
+            faults = self._reader.faults()
+        except FqdnlabError as error:
+            return replace(before, time=now, trouble=error.message)
+        time_scale, hold = settings_of(status)
+        seen = replace(
+            before,
+            time=now,
+            trouble="",
+            processes=processes_from(status, dict(before.processes)),
+            endpoints=len(status.endpoint),
+            selected=sum(e.enforced for e in status.endpoint),
+            faults=faults,
+            time_scale=time_scale,
+            hold=hold,
+        )
+        seen = self._of_agent(seen)
+        seen = self._of_world(seen)
+        with self._lock:
+            rates, flows, lost = bins.rates(now), bins.seen, bins.lost
+            waiting = self._lives.waiting
+        return replace(seen, rates=rates, flows=flows, lost=lost, waiting=waiting)
+
+    def _of_agent(self, seen: Seen) -> Seen:
+        if seen.process("agent").state != "running":
+            with self._lock:
+                self._lives.take_mappings(None, seen.time)
+            return seen
+        numbers = self._reader.numbers()
+        seen = replace(seen, numbers=numbers or seen.numbers)
+        if self._is_due("policies", _POLICY_SECONDS):
+            counts = self._reader.policies()
+            if counts is not None:
+                seen = replace(seen, policies=counts[0], unenforced=counts[1])
+        if self._is_due("mappings", _MAPPING_SECONDS):
+            held = self._reader.mappings()
+            with self._lock:
+                self._lives.take_mappings(held, time.time())
+        return seen
+
+    def _of_world(self, seen: Seen) -> Seen:
+        if seen.process("world").state != "running" or not self._is_due("world", _WORLD_SECONDS):
+            return seen
+        names = self._reader.world()
+        if names is None:
+            return seen
+        fresh = changes(seen.world, names, time.time())
+        return replace(seen, world=names, changes=(*seen.changes, *fresh)[-_KEPT_CHANGES:])
+
+
+_hubs: dict[str, Hub] = {}
+_hubs_lock = threading.Lock()
+
+
+def hub(lab: str) -> Hub:
+    """The reader of the lab of that name; one a name, however often a cell is run."""
+    with _hubs_lock:
+        found = _hubs.get(lab)
+        if found is None or not found.running:
+            found = _hubs[lab] = Hub(lab)
+        return found
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in list(_hubs.values()):
+        one.stop()

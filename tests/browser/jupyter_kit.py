@@ -1,0 +1,154 @@
+"""JupyterLab as `fqdnlab notebook` starts it, and a browser that may reach nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
+
+from fqdnlab.testing import eventually
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--enable-precise-memory-info",
+]
+SCREENSHOTS = Path("build/screenshots")
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/lab\?token=([0-9a-f]+)")
+
+
+@dataclass
+class Server:
+    """A running JupyterLab."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    log: list[str] = field(default_factory=list)
+
+    def said(self) -> str:
+        """All it has written."""
+        return "".join(self.log)
+
+    def address(self) -> tuple[int, str]:
+        """Port and token, as printed."""
+        match = _ADDRESS.search(self.said())
+        assert match, f"no address yet: {self.said()[-1500:]}"
+        return int(match[1]), match[2]
+
+    def url(self, notebook: str) -> str:
+        port, token = self.address()
+        return f"http://127.0.0.1:{port}/doc/tree/{notebook}?token={token}"
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Ours, with nothing of the user's own Jupyter in it."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST_"))}
+    return {**env, "HOME": str(home), "IPYTHONDIR": str(home / ".ipython")}
+
+
+@contextmanager
+def jupyter(folder: Path, home: Path, *more: str) -> Iterator[Server]:
+    """`fqdnlab notebook` on `folder`, ended by SIGTERM."""
+    command = [sys.executable, "-m", "fqdnlab.notebook", str(folder), "--no-browser", *more]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(home)
+    )
+    server = Server(process, folder)
+    assert process.stdout is not None
+    reader = threading.Thread(target=lambda: server.log.extend(process.stdout), daemon=True)  # type: ignore[arg-type]
+    reader.start()
+    try:
+        eventually(server.address, 60, "JupyterLab's address")
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            reader.join(5)
+
+
+def notebook(path: Path, cells: Sequence[str]) -> None:
+    """Write a notebook with these code cells."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    made.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    nbformat.write(made, path)
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+
+
+class Tab:
+    """A notebook in a browser."""
+
+    def __init__(self, page: Page, outside: list[str]) -> None:
+        self.page = page
+        self.outside = outside
+        self.console: list[str] = []
+        page.on("console", lambda m: self.console.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda e: self.console.append(f"pageerror: {e}"))
+
+    @classmethod
+    def open(cls, context: BrowserContext, server: Server, name: str) -> Tab:
+        """Open a notebook of the server and wait until its kernel is idle."""
+        outside: list[str] = []
+        context.route("**/*", lambda route: _inside_only(route, outside))
+        tab = cls(context.new_page(), outside)
+        tab.page.goto(server.url(name))
+        tab.page.wait_for_function(_IDLE, timeout=60_000)
+        return tab
+
+    def run(self, cell: int) -> None:
+        """Run one cell; does not wait for its end."""
+        self.page.evaluate(_RUN, cell)
+
+    def text(self, cell: int) -> str:
+        """What the output area of a cell shows."""
+        return str(self.page.evaluate(_OUTPUT, cell))
+
+
+def _inside_only(route: Route, outside: list[str]) -> None:
+    parts = urlsplit(route.request.url)
+    if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+        outside.append(route.request.url)
+        route.abort()
+    else:
+        route.continue_()
+
+
+_IDLE = """() => {
+  const app = window.jupyterapp;
+  const kernel = app?.shell?.currentWidget?.sessionContext?.session?.kernel;
+  return kernel?.status === 'idle' && app.shell.currentWidget.content.widgets.length > 0;
+}"""
+_RUN = """async (index) => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  panel.content.activeCellIndex = index;
+  window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+_OUTPUT = """(index) =>
+  window.jupyterapp.shell.currentWidget.content.widgets[index].outputArea.node.innerText"""
