@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import fqdnlab
-from fqdnlab.cli import endpoints, labs, policies, processes, views
+from fqdnlab.cli import endpoints, explain, labs, policies, processes, views
 from fqdnlab.doctor import doctor
 from fqdnlab.errors import (
     ConflictError,
@@ -46,6 +46,7 @@ for command in (
     *endpoints.COMMANDS,
     *processes.COMMANDS,
     *views.COMMANDS,
+    *explain.COMMANDS,
     policies.policy,
     doctor,
 ):

@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fqdnlab.agent.cluster import RESOLVER_ADDRESSES
 from fqdnlab.errors import UsageError
 from fqdnlab.explain.facts import Facts, Known, Workload
 from fqdnlab.model.names import normalise
@@ -21,11 +20,10 @@ __all__ = [
     "find_workload",
     "make_case",
     "names_of",
-    "server_of",
 ]
 
-#: An address that stands for one that nobody knows (RFC 5737).
-SOMEWHERE = "203.0.113.254"
+#: Stands for an address that nobody knows: no policy names its network (class E).
+SOMEWHERE = "240.0.0.53"
 #: IP protocol numbers by the names that flows have.
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132, "ICMPv4": 1, "ICMPv6": 58}
 _WORDS = {name.upper(): name for name in PROTOCOLS} | {"ICMP": "ICMPv4"}
@@ -102,16 +100,6 @@ def make_case(facts: Facts, endpoint: str, target: str, port: int, protocol: str
     return Case(who, found[0] if found else "", name, word, port, look_up=True)
 
 
-def server_of(facts: Facts) -> str:
-    """The DNS server that endpoints ask."""
-    if facts.source != "export":
-        return RESOLVER_ADDRESSES[0]
-    for who in facts.endpoints:
-        if ("k8s:k8s-app", "kube-dns") in who.labels and who.addresses:
-            return who.addresses[0]
-    return ""
-
-
 def addresses_of(facts: Facts, name: str) -> list[str]:
     """Addresses that a look-up of `name` gives, as far as anybody knows; IPv4 first."""
     if facts.zones is not None:
@@ -125,7 +113,7 @@ def _answer(facts: Facts, name: str) -> list[str]:
     store = Store()
     for r in facts.zones or ():
         store.apply([Edit("put", r.name, r.type, r.values, r.ttl, server=r.server)])
-    server = ipaddress.ip_address(server_of(facts) or "0.0.0.0").packed
+    server = ipaddress.ip_address(facts.server).packed
     found: list[str] = []
     for kind in (A, AAAA):
         records = store.find(server, name_wire(name.rstrip(".") or "."), kind).answer

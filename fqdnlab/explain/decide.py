@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fqdnlab.agent.cluster import INTERNAL, RESOLVER, RESOLVER_ADDRESSES
 from fqdnlab.agent.identities import world
-from fqdnlab.explain.case import Case, server_of
+from fqdnlab.explain.case import Case
 from fqdnlab.explain.facts import Facts, Known, Workload
 from fqdnlab.explain.kernel import INTERNAL_ADDRESS, longest, stronger
 from fqdnlab.model.mapstate import (
@@ -77,8 +77,6 @@ class Mind:
         In place of those of `facts`.
     more : iterable of Known
         Mappings beside those of `facts`.
-    cluster : dict
-        Address → labels, for what is in the cluster and no endpoint of `facts`.
     """
 
     def __init__(
@@ -86,7 +84,6 @@ class Mind:
         facts: Facts,
         policies: Iterable[Policy] | None = None,
         more: Iterable[Known] = (),
-        cluster: dict[str, tuple[tuple[str, str], ...]] | None = None,
     ) -> None:
         everything = facts.policies or () if policies is None else tuple(policies)
         self.enforced = [p for p in everything if not p.obstacles(facts.settings.profile)]
@@ -94,11 +91,11 @@ class Mind:
         self._networks = networks_of(self.enforced)
         self._lab = facts.source != "export"
         self._known = [*(facts.mappings or ()), *more]
-        self._cluster = {a: Identity("endpoint", v) for a, v in (cluster or {}).items()}
+        self._cluster = {address: _inside(labels) for address, labels in facts.peers}
         if self._lab:
             self._cluster.update(dict.fromkeys(RESOLVER_ADDRESSES, RESOLVER))
         for endpoint in facts.endpoints:
-            identity = Identity("endpoint", endpoint.labels)
+            identity = _inside(endpoint.labels)
             self._cluster.update(dict.fromkeys(endpoint.addresses, identity))
 
     def compiled(self, who: Workload) -> Compiled | None:
@@ -174,11 +171,15 @@ class Mind:
         return Question("allowed" if rule else "refused", rule)
 
 
+def _inside(labels: tuple[tuple[str, str], ...]) -> Identity:
+    return Identity("host" if ("reserved:host", "") in labels else "endpoint", labels)
+
+
 def resolves(facts: Facts, mind: Mind, case: Case) -> bool:
     """Whether the endpoint gets the address that it sends to: by a look-up, if it needs one."""
     if not case.look_up:
         return True
-    outcome = mind.ask(case.who, server_of(facts), case.name).outcome
+    outcome = mind.ask(case.who, facts.server, case.name).outcome
     return outcome in ("allowed", "unproxied")
 
 

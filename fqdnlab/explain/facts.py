@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from fqdnlab.agent.cluster import RESOLVER_ADDRESSES
 from fqdnlab.explain.kernel import KernelMaps
 from fqdnlab.model.mapstate import RuleRef
 from fqdnlab.model.policy import Policy
@@ -142,6 +143,10 @@ class Facts:
         What the simulated internet would answer.
     processes : dict
         Name → state; empty where there are none to know of.
+    server : str
+        The DNS server that endpoints ask.
+    peers : tuple of (address, labels)
+        What is in the cluster, and is no endpoint of this node.
     missing : tuple of str
         What could not be read, and why.
     """
@@ -159,6 +164,8 @@ class Facts:
     queries: tuple[Mapping[str, Any], ...] | None = None
     zones: tuple[RecordsOf, ...] | None = None
     processes: Mapping[str, str] = field(default_factory=dict)
+    server: str = RESOLVER_ADDRESSES[0]
+    peers: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     missing: tuple[str, ...] = ()
 
     def runs(self, process: str) -> bool:

@@ -49,6 +49,8 @@ def explain_row(facts: Facts, row: Mapping[str, Any]) -> Explanation:
     told = Forecast(str(row["verdict"]), reason, None) if inward else _now(facts, row, case)
     way = Way(facts, case, told.kernel, told.decision, until=row["time"].timestamp())
     rule = _rule(facts, row)
+    if facts.source == "export" and told.rule is not None and told.verdict == row["verdict"]:
+        rule = told.rule  # a cluster's flows name the policy alone
     steps = [] if inward else [*way.steps()]
     steps.append(_seen(facts, row, case, reason, rule, inward))
     steps += _since(row, told, reason, rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fqdnlab.explain.case import SOMEWHERE, Case, make_case, server_of
+from fqdnlab.explain.case import SOMEWHERE, Case, make_case
 from fqdnlab.explain.decide import Decision, Mind, Question
 from fqdnlab.explain.explanation import Explanation, Remedy, Step
 from fqdnlab.explain.facts import DecidingRule, Facts
@@ -98,7 +98,7 @@ def foretell(facts: Facts, case: Case) -> Forecast:
         if facts.maps is not None:
             kernel = facts.maps.judge(case.who.id, case.address, case.proto, case.port)
     if case.look_up:
-        question = mind.ask(case.who, server_of(facts), case.name)
+        question = mind.ask(case.who, facts.server, case.name)
         told = _after_asking(facts, mind, case, question)
         if told is not None:
             return replace(told, question=question, kernel=kernel, decision=decision)
@@ -112,7 +112,7 @@ def _after_asking(facts: Facts, mind: Mind, case: Case, question: Question) -> F
     if question.outcome == "refused":
         return Forecast("DROPPED", 0, None, unresolved=True)
     if question.outcome == "dropped":
-        packet = mind.judge(case.who, server_of(facts), 17, 53)
+        packet = mind.judge(case.who, facts.server, 17, 53)
         rule = rule_at(facts, packet.rule)
         return Forecast("DROPPED", packet.reason, rule, unresolved=True)
     if question.outcome == "unproxied":

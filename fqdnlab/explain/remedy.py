@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fqdnlab.explain.case import SOMEWHERE, Case, names_of, server_of
+from fqdnlab.explain.case import SOMEWHERE, Case, names_of
 from fqdnlab.explain.decide import Mind, resolves
 from fqdnlab.explain.explanation import Remedy
 from fqdnlab.explain.facts import Facts, Known
@@ -89,12 +89,12 @@ def _restart(facts: Facts, case: Case) -> Iterator[Remedy]:
 
 def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
     """A name of the address is allowed, and its mapping alone is missing."""
-    server = server_of(facts)
+    server = facts.server
     for name in [case.name] if case.look_up else names_of(facts, case):
         shown = name.rstrip(".")
         if not _passes(facts, Mind(facts, more=[learned(case, name)]), case):
             continue
-        if not server or Mind(facts).ask(case.who, server, name).outcome != "allowed":
+        if Mind(facts).ask(case.who, server, name).outcome != "allowed":
             continue
         if not alive:
             text = f"Restart the agent, so that a look-up of {shown} is installed."
@@ -118,7 +118,7 @@ def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
         changed = Mind(facts, policies, more=[learned(case, name)] if by_name else [])
         if not _passes(facts, changed, case):
             continue
-        if by_name and changed.ask(case.who, server_of(facts), name).outcome != "allowed":
+        if by_name and changed.ask(case.who, facts.server, name).outcome != "allowed":
             continue
         yield Remedy(
             "apply",

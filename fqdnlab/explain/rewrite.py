@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from fqdnlab.errors import PolicyError
-from fqdnlab.explain.case import SOMEWHERE, Case, server_of
+from fqdnlab.explain.case import SOMEWHERE, Case
 from fqdnlab.explain.decide import Mind, resolves
 from fqdnlab.explain.facts import Facts, Known, Workload
 from fqdnlab.model.mapstate import DENY, RuleRef
@@ -125,7 +125,7 @@ class Rewriter:
         return f"allows {shown}" if peer else f"allows the look-up of {self._name}"
 
     def _learns(self, mind: Mind, name: str) -> bool:
-        return mind.ask(self._case.who, server_of(self._facts), name).outcome == "allowed"
+        return mind.ask(self._case.who, self._facts.server, name).outcome == "allowed"
 
     def _passes(self, mind: Mind) -> bool:
         case = self._case

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fqdnlab.agent.rulesfile import describe
-from fqdnlab.explain.case import Case, server_of
+from fqdnlab.explain.case import Case
 from fqdnlab.explain.decide import Decision, Mind, Question
 from fqdnlab.explain.explanation import Step
 from fqdnlab.explain.facts import DecidingRule, Facts, Known, when
@@ -120,9 +120,7 @@ class Way:
             return Step("query-rule", title, "note", "no name, so no query to allow")
         if self.facts.policies is None:
             return Step("query-rule", title, "unknown", "the policies are not known")
-        server = server_of(self.facts)
-        if not server:
-            return Step("query-rule", title, "unknown", "the DNS server is not known")
+        server = self.facts.server
         found = Mind(self.facts).ask(self.case.who, server, name)
         rule = rule_at(self.facts, found.rule)
         by = f" by {rule.title}" + (f" ({rule.place})" if rule.place else "") if rule else ""

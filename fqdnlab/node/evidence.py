@@ -18,13 +18,35 @@ from fqdnlab.pb import control_pb2 as pb
 __all__ = ["read_evidence"]
 
 T = TypeVar("T")
+_STEP = 500_000_000  # ns: the wall clock was set, and did not just drift
 _RESTORED = "\0"  # agent.state.RESTORED: begins a mapping that was read back from the kernel
+
+
+class WallClock:
+    """Wall time of CLOCK_BOOTTIME, the same for the same instant whenever it is asked."""
+
+    def __init__(self) -> None:
+        self._offset = self._measure()
+
+    @staticmethod
+    def _measure() -> int:
+        return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def seconds(self, boottime: int) -> float:
+        """Unix seconds."""
+        now = self._measure()
+        if abs(now - self._offset) > _STEP:
+            self._offset = now
+        return (boottime + self._offset) / 1e9
+
+
+_clock = WallClock()
 
 
 def read_evidence(paths: LabPaths, endpoints: Iterable[pb.Endpoint]) -> pb.EvidenceReply:
     """Everything that can be read; what cannot is named in `missing`."""
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    reply = pb.EvidenceReply(time=time.time(), boottime_ns=now)
+    reply = pb.EvidenceReply(time=_clock.seconds(now), boottime_ns=now)
     names = {e.id: e.name for e in endpoints}
     _try(reply, "the kernel's maps", lambda: _maps(reply, paths))
     reply.rules = _try(reply, "rules.json", lambda: paths.rules_file.read_text("utf-8")) or ""
@@ -71,17 +93,14 @@ def _mapping(
     shared = table.names(m.address)[1] - {m.name}
     expired = "expired" if m.expires <= reply.boottime_ns else "enforced"
 
-    def wall(ns: int) -> float:
-        return reply.time + (ns - reply.boottime_ns) / 1e9
-
     return pb.MappingRecord(
         endpoint_id=m.endpoint,
         endpoint=names.get(m.endpoint, ""),
         fqdn=m.name.lstrip(_RESTORED),
         ip=abi.ip_text(m.address),
         ttl=m.ttl,
-        lookup_time=wall(m.learned),
-        expiration_time=wall(m.expires),
+        lookup_time=_clock.seconds(m.learned),
+        expiration_time=_clock.seconds(m.expires),
         state="zombie" if m.zombie else expired,
         source=m.source,
         shared_with=sorted(n.lstrip(_RESTORED) for n in shared),

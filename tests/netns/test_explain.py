@@ -1,0 +1,175 @@
+"""`lab.explain` of a living lab, with each of its processes dead or hung."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from fqdnlab.cli import main
+from fqdnlab.demo.policies import WEB_EGRESS
+from fqdnlab.errors import UsageError
+from fqdnlab.explain import Explanation
+from fqdnlab.lab import Lab, machine_service
+from fqdnlab.lab.endpoint import Endpoint
+from fqdnlab.testing import eventually
+
+OPEN, MOVED = "198.51.100.7", "198.51.100.8"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with machine_service(), Lab(f"explain-{os.getpid()}") as made:
+        made.endpoint("web", labels={"app": "web"})
+        made.world["api.example.com"] = [OPEN]
+        made.apply(WEB_EGRESS)
+        yield made
+
+
+@pytest.fixture
+def web(lab: Lab) -> Iterator[Endpoint]:
+    yield lab.endpoint("web", labels={"app": "web"})
+    lab.world["api.example.com"] = [OPEN]
+    for process in (lab.observer, lab.proxy, lab.agent):
+        if process.state().state == "stopped":
+            process.cont()
+        if process.state().state != "running":
+            process.start()
+
+
+def last(lab: Lab, column: str, value: str) -> pd.Series:
+    """The newest row with that value; it comes a moment after the packet."""
+
+    def rows() -> list[pd.Series]:
+        flows = lab.flows()
+        return [row for _, row in flows[flows[column] == value].tail(1).iterrows()]
+
+    return eventually(rows, 10.0, f"a flow of {column} {value}")[0]
+
+
+def states(said: Explanation) -> dict[str, str]:
+    return {step.key: step.state for step in said.steps}
+
+
+def test_a_flow_that_passed_is_explained_from_the_look_up_on(lab: Lab, web: Endpoint) -> None:
+    assert web.connect("api.example.com", 443)
+    row = last(lab, "address", OPEN)
+    said = lab.explain(row)
+    assert (said.verdict, said.source, said.forecast) == ("FORWARDED", "lab", False)
+    assert said.rule is not None
+    assert said.rule.title == row["rule"]
+    assert said.rule.line == 22
+    assert states(said) == dict.fromkeys(
+        ("query", "query-rule", "mapping", "identity", "maps", "verdict"), "ok"
+    )
+    assert said.step("query").data["server"] == "10.96.0.10"
+    assert lab.explain(str(row["uuid"])) == said
+    assert lab.explain(row.to_dict()) == said
+
+
+def test_a_refused_question_has_a_remedy_of_its_own(lab: Lab, web: Endpoint) -> None:
+    lab.world["evil.example.com"] = ["192.0.2.66"]
+    assert not web.connect("evil.example.com", 443)
+    said = lab.explain(last(lab, "result", "REFUSED"))
+    assert (said.verdict, said.reason_text) == ("DROPPED", "Name denied by policy")
+    assert said.remedy is not None
+    lab.apply(said.remedy.policy)
+    try:
+        assert "unreachable" in web.connect("evil.example.com", 443, timeout=0.3).error
+    finally:
+        lab.delete_policy("allow-look-up-web-evil-example-com")
+
+
+def test_what_has_changed_since_is_said(lab: Lab, web: Endpoint) -> None:
+    assert not web.connect("192.0.2.9", 22, timeout=0.2)
+    row = last(lab, "address", "192.0.2.9")
+    said = lab.explain(row)
+    assert said.remedy is not None
+    lab.apply(said.remedy.policy)
+    try:
+        again = lab.explain(row)
+        assert "would be FORWARDED now" in again.step("now").detail
+        assert again.remedy is not None
+        assert again.remedy.action == "none"
+    finally:
+        lab.delete_policy("allow-web-192-0-2-9")
+
+
+def test_agent_dead_the_answer_waits_and_a_restart_is_enough(lab: Lab, web: Endpoint) -> None:
+    lab.agent.kill()
+    lab.world["api.example.com"] = [MOVED]
+    assert not web.connect("api.example.com", 443, timeout=0.3)
+    said = lab.explain(last(lab, "address", MOVED))
+    assert said.verdict == "DROPPED"
+    assert states(said)["query"] == "note"  # resolved, and the answer went out early
+    assert "agent-dead" in said.step("query").detail
+    assert said.step("mapping").detail.startswith(f"api.example.com has {MOVED}: waits")
+    assert said.remedy is not None
+    assert (said.remedy.action, said.remedy.process) == ("restart", "agent")
+    lab.agent.restart()
+    assert web.connect(MOVED, 443)
+
+
+def test_agent_hung_it_is_explained_all_the_same(lab: Lab, web: Endpoint) -> None:
+    web.connect("api.example.com", 443)
+    lab.agent.stop()
+    said = lab.explain(web, OPEN, 443)
+    assert said.verdict == "FORWARDED"
+    assert states(said)["maps"] == "ok"
+    assert any("agent" in what for what in said.unknown)
+
+
+def test_observer_dead_the_maps_and_mappings_still_tell(lab: Lab, web: Endpoint) -> None:
+    assert web.connect("api.example.com", 443)
+    row = last(lab, "address", OPEN)
+    lab.observer.kill()
+    for said in (lab.explain(row), lab.explain(web, OPEN, 443)):
+        assert said.verdict == "FORWARDED"
+        assert states(said)["mapping"] == "ok"
+        assert "look-ups since the observer died" in said.unknown
+    with Lab.attach(lab.name) as other:  # one that has read nothing before
+        said = other.explain("web", OPEN, 443)
+    assert states(said)["query"] == "unknown"
+    assert "which look-ups were made" in said.unknown
+
+
+def test_proxy_dead_names_do_not_resolve_and_addresses_go_on(lab: Lab, web: Endpoint) -> None:
+    assert web.connect("api.example.com", 443)
+    lab.proxy.kill()
+    assert lab.explain(web, OPEN, 443).verdict == "FORWARDED"
+    said = lab.explain(web, "api.example.com", 443)
+    assert (said.verdict, said.reason) == ("DROPPED", "FQDNLAB_NO_PROXY")
+    assert said.remedy is not None
+    assert said.remedy.process == "proxy"
+
+
+def test_all_three_dead_the_kernel_is_read_and_right(lab: Lab, web: Endpoint) -> None:
+    assert web.connect("api.example.com", 443)
+    for process in (lab.agent, lab.proxy, lab.observer):
+        process.kill()
+    passes, drops = lab.explain(web, OPEN, 443), lab.explain(web, MOVED, 25)
+    assert (passes.verdict, drops.verdict) == ("FORWARDED", "DROPPED")
+    assert web.connect(OPEN, 443)
+    assert not web.connect(MOVED, 25, timeout=0.2)
+
+
+def test_the_command_line_says_the_same(
+    lab: Lab, web: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", lab.name, "web", "192.0.2.9", "22", "-o", "json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)
+    assert said == json.loads(json.dumps(lab.explain("web", "192.0.2.9", 22).to_dict()))
+    assert main(["explain", lab.name, "web", "192.0.2.9", "22"]) == 0
+    assert "would be DROPPED (Policy denied)" in capsys.readouterr().out
+    assert main(["explain", lab.name, "nobody", "192.0.2.9", "22"]) == 2
+    assert "there is no endpoint 'nobody'" in capsys.readouterr().err
+
+
+def test_what_cannot_be_explained_is_named(lab: Lab, web: Endpoint) -> None:
+    with pytest.raises(UsageError, match="there is no flow no-such"):
+        lab.explain("no-such")
+    with pytest.raises(UsageError, match="no port was given"):
+        lab.explain(web, OPEN)
