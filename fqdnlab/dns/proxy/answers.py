@@ -75,7 +75,7 @@ class Answers:
     ) -> None:
         self._loop = loop
         self._hold = settings.hold
-        self._scale = settings.time_scale
+        self._second = 1e9 / settings.time_scale
         self._lock = settings.name_lock
         self._most = settings.kept_mappings
         self._handed = 0
@@ -169,11 +169,14 @@ class Answers:
         if lease is None:
             return False
         until = self._end(ttl)
-        return all(lease.get(address, 0) >= until for address in addresses)
+        for address in addresses:  # noqa: SIM110 - all() makes a generator for each answer
+            if lease.get(address, 0) < until:
+                return False
+        return True
 
     def _end(self, ttl: int) -> int:
         """When the TTL of an answer that is released now is over."""
-        return boottime() + int(ttl * 1e9 / self._scale)
+        return boottime() + int(ttl * self._second)
 
     def _wait(self, held: Held, t: Transaction) -> None:
         held.waiting.append(t)

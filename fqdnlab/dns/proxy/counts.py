@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.metrics import Family
@@ -10,6 +12,7 @@ from fqdnlab.model.dnsrecord import Early
 __all__ = ["Counts"]
 
 _BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0)
+_BOUNDS = [int(bound * 1e9) for bound in _BUCKETS]
 
 
 def _ours(name: str, text: str, value: float) -> Family:
@@ -25,19 +28,15 @@ class Counts:
         self.lost_mappings = self.unsent = 0
         self.early = dict.fromkeys(Early, 0)
         self._buckets = [0] * (len(_BUCKETS) + 1)
-        self._seconds = 0.0
+        self._nanoseconds = 0
 
     def answered(self, t: Transaction) -> None:
         """An answer was released."""
         if t.early:
             self.early[Early(t.early)] += 1
-        took = (boottime() - t.start) / 1e9
-        self._seconds += took
-        for n, bound in enumerate(_BUCKETS):
-            if took <= bound:
-                self._buckets[n] += 1
-                return
-        self._buckets[-1] += 1
+        took = boottime() - t.start
+        self._nanoseconds += took
+        self._buckets[bisect_left(_BOUNDS, took)] += 1
 
     def families(self) -> list[Family]:
         """All, as they are now."""
@@ -86,7 +85,7 @@ class Counts:
         for bound, count in zip((*map(str, _BUCKETS), "+Inf"), self._buckets, strict=True):
             total += count
             series.append(("_bucket", {**labels, "le": bound}, total))
-        series += [("_sum", labels, self._seconds), ("_count", labels, total)]
+        series += [("_sum", labels, self._nanoseconds / 1e9), ("_count", labels, total)]
         return Family(
             "cilium_proxy_upstream_reply_seconds",
             "histogram",

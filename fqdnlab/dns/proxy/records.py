@@ -15,6 +15,7 @@ __all__ = ["Records"]
 _MAPPED = bytes(10) + b"\xff\xff"
 _MOST = 32_000  # octets a datagram
 _DELAY = 0.01
+_pack = FRAME.pack
 
 
 class Records:
@@ -46,15 +47,17 @@ class Records:
 
     def add(self, t: Transaction, outcome: int, message: bytes) -> None:
         """Note what became of a transaction."""
-        message = message[: 65535 - HEADER.size]
+        length = HEADER.size + len(message)
+        if length > 65535:
+            message, length = message[: 65535 - HEADER.size], 65535
         now = boottime()
         client, server = t.client, t.server
-        frame = FRAME.pack(
-            HEADER.size + len(message),
+        frame = _pack(
+            length,
             now,
             now - t.start,
-            _MAPPED + client if len(client) == 4 else client,
-            _MAPPED + server if len(server) == 4 else server,
+            client if len(client) == 16 else _MAPPED + client,
+            server if len(server) == 16 else _MAPPED + server,
             t.endpoint,
             self._generation,
             t.rule,
@@ -67,11 +70,10 @@ class Records:
             0,
         )
         self._unreported = 0
-        size = len(frame) + len(message)
-        if self._size + size > _MOST:
+        if self._size + length + 2 > _MOST:
             self.flush()
         self._parts += (frame, message)
-        self._size += size
+        self._size += length + 2
         self._count += 1
         if self._timer is None:
             self._timer = self._loop.call_later(_DELAY, self.flush)

@@ -11,7 +11,6 @@ import asyncio
 import errno
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
@@ -74,7 +73,7 @@ class UdpUpstreams:
         self._ports: dict[_Key, _Port] = {}
         self._of_source: dict[bytes, dict[_Key, _Port]] = {}
         self._retired: dict[_Port, None] = {}
-        self._ids: deque[int] = deque()
+        self._numbers: list[int] = []
         self.unbelieved = 0
 
     def ask(self, transaction: Transaction) -> None:
@@ -91,25 +90,22 @@ class UdpUpstreams:
         if port is None or port.used >= _USES or t.start - port.born > _AGE:
             port = self._renew(key, t.start)
         port.used += 1
-        t.number = number = self._number(port)
-        t.asked = port.waiting
-        port.waiting[number] = t
+        waiting = port.waiting
+        while True:  # at most _USES wait on a socket: one number is free
+            if not self._numbers:
+                self._numbers += memoryview(os.urandom(2048)).cast("H")
+            number = self._numbers.pop()
+            if number not in waiting:
+                break
+        t.number = number
+        t.asked = waiting
+        waiting[number] = t
         try:
             query = t.query if t.end == len(t.query) else limit_edns(t.query, t.end)
             _send(port.socket, number.to_bytes(2, "big") + query[2:])
         except OSError:
             t.forget()
             raise
-
-    def _number(self, port: _Port) -> int:
-        # At most _USES wait on a socket: one is free.
-        while True:
-            if not self._ids:
-                octets = os.urandom(2048)
-                self._ids.extend(memoryview(octets).cast("H"))
-            number = self._ids.popleft()
-            if number not in port.waiting:
-                return number
 
     def _renew(self, key: _Key, now: int) -> _Port:
         source, server, number = key
@@ -165,25 +161,28 @@ class UdpUpstreams:
             self._bury(port)
 
     def _readable(self, port: _Port) -> None:
-        waiting = port.waiting
+        waiting, receive, answered = port.waiting, port.socket.recv, self._answered
         for _ in range(_BATCH):
             try:
-                data = port.socket.recv(_LARGEST)
+                data = receive(_LARGEST)
             except BlockingIOError:
                 return
             except OSError:
                 return  # the server refused: the time-out tells the client
             # Way 2.6: id, name and type, as asked.
             t = waiting.get(data[0] << 8 | data[1]) if len(data) >= 12 else None
-            if t is None or data[2] & _KIND != _RESPONSE or data[12 : t.end] != t.query[12 : t.end]:
+            if (
+                t is None
+                or data[2] & _KIND != _RESPONSE
+                or data[5] != 1
+                or data[4]
+                or not data.startswith(t.query[12 : t.end], 12)
+            ):
                 self.unbelieved += 1
                 continue
-            if data[4:6] != b"\0\1":
-                self.unbelieved += 1
-                continue
-            del waiting[data[0] << 8 | data[1]]
+            del waiting[t.number]
             t.asked = None
-            self._answered(t, data)
+            answered(t, data)
 
 
 def _send(made: socket.socket, data: bytes) -> None:

@@ -25,6 +25,9 @@ __all__ = [
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 _A, _CNAME, _OPT, _AAAA, _IN = 1, 5, 41, 28, 1
 _NO_RECORDS, _ONE_ADDITIONAL = b"\0\0\0\0\0\0", b"\0\0\0\0\0\1"
+#: The same octets, but for the id, come again and again: what was read of so many messages, each
+#: of at most so many octets, is kept.
+_READ, _USUAL = 16_384, 512
 #: An OPT record of ours: 1232 octets (RFC 6891, 6.1.2).
 _OPT_RECORD = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 
@@ -59,6 +62,15 @@ def read_question(data: bytes) -> tuple[bytes, int, int]:
     MalformedError
         With the rcode to answer.
     """
+    return _question(data[2:]) if len(data) <= _USUAL else _read_question(data)
+
+
+@lru_cache(maxsize=_READ)
+def _question(but_id: bytes) -> tuple[bytes, int, int]:
+    return _read_question(b"\0\0" + but_id)
+
+
+def _read_question(data: bytes) -> tuple[bytes, int, int]:
     if len(data) < 17:
         raise MalformedError("short")
     if data[2] & 0x78:
@@ -125,6 +137,15 @@ def read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
     ------
     MalformedError
     """
+    return _answer(data[2:], at) if len(data) <= _USUAL else _read_answer(data, at)
+
+
+@lru_cache(maxsize=_READ)
+def _answer(but_id: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
+    return _read_answer(b"\0\0" + but_id, at)
+
+
+def _read_answer(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
     addresses: dict[bytes, None] = {}
     lowest, size = -1, len(data)
     for _ in range(data[6] << 8 | data[7]):
