@@ -127,10 +127,9 @@ struct policy_value {
 struct ct_key {
 	__u8 remote[16];
 	__u8 local_port[2];  /* network order; ICMP echo: the identifier */
-	__u8 remote_port[2]; /* network order; ICMP echo: 0; other ICMP: 1, type */
+	__u8 remote_port[2]; /* network order; ICMP echo: 0, who asks (enum direction); other ICMP: 1, type */
 	__u8 proto;
-	__u8 dir; /* enum direction: who opened it */
-	__u8 pad[2];
+	__u8 pad[3];
 };
 #define CT_SEEN_REPLY 1u
 #define CT_FIN_LOCAL 2u
@@ -138,15 +137,15 @@ struct ct_key {
 #define CT_RST 8u
 #define CT_ESTABLISHED 16u
 struct ct_value {
-	__u64 created;
-	__u64 last;
 	__u64 expires;	/* absolute; an entry past it counts as absent */
 	__u64 epoch;	/* node_config.epoch at which the verdict below was made */
 	__u32 rule;	/* the rule that allowed it */
 	__u32 identity; /* of the remote address, when judged */
 	__u32 flags;
-	__u16 proxy_port; /* 0, or redirected */
-	__u16 pad;
+	__u8 dir; /* enum direction: who opened it */
+	__u8 pad[3];
+	__u64 last;
+	__u64 created;
 };
 
 /* node_config: ARRAY of one */

@@ -3,7 +3,7 @@
 #ifndef FQDNLAB_CONNTRACK_H
 #define FQDNLAB_CONNTRACK_H
 
-#include "maps.h"
+#include "maps.h" /* functions that not each object uses are marked unused */
 #include "parse.h"
 
 #define SECOND 1000000000ull
@@ -12,23 +12,22 @@
 #define LIFE_CLOSING (10 * SECOND)
 #define LIFE_OTHER (60 * SECOND)
 
-/* The key of the flow that `p` belongs to, opened in direction `dir`; `out`: it leaves the endpoint.  Of ICMP,
- * an echo and its answers are one flow; whatever else has one for each type. */
-static __always_inline void ct_make_key(struct ct_key *k, const struct packet *p, bool out, __u8 dir)
+/* The key of the flow that `p` belongs to, whoever opened it; `out`: it leaves the endpoint.  Of ICMP, an echo
+ * and its answers are one flow; whatever else has one for each type. */
+static __always_inline void ct_make_key(struct ct_key *k, const struct packet *p, bool out)
 {
-	bool opener = out == (dir == DIR_EGRESS);
-
 	__builtin_memset(k, 0, sizeof(*k));
 	__builtin_memcpy(k->remote, out ? p->daddr : p->saddr, 16);
 	__builtin_memcpy(k->local_port, out ? p->sport : p->dport, 2);
 	if (p->icmp == ICMP_KIND_NONE) {
 		__builtin_memcpy(k->remote_port, out ? p->dport : p->sport, 2);
-	} else if (p->icmp != ICMP_KIND_REQUEST && (opener || p->icmp != ICMP_KIND_REPLY)) {
+	} else if (p->icmp == ICMP_KIND_REQUEST || p->icmp == ICMP_KIND_REPLY) {
+		k->remote_port[1] = out == (p->icmp == ICMP_KIND_REQUEST) ? DIR_EGRESS : DIR_INGRESS;
+	} else {
 		k->remote_port[0] = 1;
 		k->remote_port[1] = p->icmp_type;
 	}
 	k->proto = p->proto;
-	k->dir = dir;
 }
 
 /* Not inlined, so that the object's BTF has the types: clang 14 leaves out those of an inner map. */
@@ -65,7 +64,7 @@ static __always_inline void ct_touch(struct ct_value *v, const struct packet *p,
 		v->expires = now + (flags & CT_ESTABLISHED ? LIFE_ESTABLISHED : LIFE_SYN);
 }
 
-static __always_inline long ct_open(void *table, const struct ct_key *k, const struct packet *p, __u32 rule,
+static __always_inline long ct_open(void *table, const struct ct_key *k, const struct packet *p, __u8 dir, __u32 rule,
 				    __u32 identity, __u64 epoch, __u64 now)
 {
 	struct ct_value v = {
@@ -75,6 +74,7 @@ static __always_inline long ct_open(void *table, const struct ct_key *k, const s
 		.epoch = epoch,
 		.rule = rule,
 		.identity = identity,
+		.dir = dir,
 	};
 
 	return bpf_map_update_elem(table, k, &v, BPF_ANY);
@@ -93,7 +93,8 @@ static __always_inline bool ct_reopens(const struct ct_value *v, const struct pa
 
 /* An ICMP error passes only if the packet that it quotes belongs to a known flow (RFC 5927, 4.1) of the
  * endpoint: `out`: the endpoint complains of what it got, else others complain of what it sent. */
-static __noinline int ct_related(struct __sk_buff *skb, const struct packet *p, void *table, int out)
+static __noinline __attribute__((unused)) int ct_related(struct __sk_buff *skb, const struct packet *p, void *table,
+							 int out)
 {
 	struct packet q;
 	struct ct_key k;
@@ -109,10 +110,7 @@ static __noinline int ct_related(struct __sk_buff *skb, const struct packet *p, 
 		return 0;
 	if (!same16(out ? q.daddr : q.saddr, out ? p->saddr : p->daddr))
 		return 0;
-	ct_make_key(&k, &q, !out, DIR_EGRESS);
-	if (ct_find(table, &k, now))
-		return 1;
-	ct_make_key(&k, &q, !out, DIR_INGRESS);
+	ct_make_key(&k, &q, !out);
 	return ct_find(table, &k, now) != NULL;
 }
 

@@ -78,18 +78,10 @@ static __always_inline int track_inbound(const struct packet *p, struct endpoint
 	struct ct_value *v;
 	struct ct_key k;
 
-	if (p->icmp != ICMP_KIND_REQUEST) {
-		ct_make_key(&k, p, false, DIR_EGRESS);
-		v = ct_find(table, &k, now);
-		if (v) {
-			ct_touch(v, p, false, now);
-			return TC_NEXT;
-		}
-	}
-	ct_make_key(&k, p, false, DIR_INGRESS);
+	ct_make_key(&k, p, false);
 	v = ct_find(table, &k, now);
-	if (v && !ct_reopens(v, p)) {
-		ct_touch(v, p, true, now);
+	if (v && (v->dir == DIR_EGRESS || !ct_reopens(v, p))) {
+		ct_touch(v, p, v->dir == DIR_INGRESS, now);
 		return TC_NEXT;
 	}
 	/* Only a SYN opens: a stray segment must not turn the endpoint's own packets into replies. */
@@ -101,7 +93,7 @@ static __always_inline int track_inbound(const struct packet *p, struct endpoint
 	d.identity = c.identity;
 	if (past_the_proxy(p, ep, c.identity))
 		return TC_NEXT;
-	if (!ct_open(table, &k, p, 0, c.identity, 0, now))
+	if (!ct_open(table, &k, p, DIR_INGRESS, 0, c.identity, 0, now))
 		emit(p, &d, ep->id, KINDS(EVENT_NEW_FLOW, DIR_INGRESS, 0));
 	return TC_NEXT;
 }

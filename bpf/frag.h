@@ -79,7 +79,8 @@ static __always_inline bool frag_take(struct frag_value *v, __u32 from, __u32 to
 }
 
 /* Judge a later fragment by the first. */
-static __noinline int frag_judge(const struct packet *p, __u32 ep_id, struct decision *d, __u64 now)
+static __noinline __attribute__((unused)) int frag_judge(const struct packet *p, __u32 ep_id, struct decision *d,
+							 __u64 now)
 {
 	struct frag_key k;
 	struct frag_value *v;

@@ -82,18 +82,14 @@ static __always_inline void keep_first(const struct packet *p, __u32 ep_id, stru
 
 /* A packet that opens a flow, or goes on in the direction that opened it: today's policy decides. */
 static __always_inline int judge_opener(struct __sk_buff *skb, struct packet *p, struct endpoint_info *ep, void *table,
-					__u64 now)
+					const struct ct_key *k, struct ct_value *v, __u64 now)
 {
 	struct node_config *c = settings();
 	__u64 epoch = c ? c->epoch : 0;
 	struct decision d = {};
-	struct ct_key k;
-	struct ct_value *v;
 	bool known, told;
 
-	ct_make_key(&k, p, true, DIR_EGRESS);
-	v = ct_find(table, &k, now);
-	known = v && !ct_reopens(v, p);
+	known = v && v->dir == DIR_EGRESS && !ct_reopens(v, p);
 	told = known && v->epoch == epoch; /* judged before, and nothing has changed since */
 	if (told) {
 		d.verdict = VERDICT_ALLOW;
@@ -120,7 +116,7 @@ static __always_inline int judge_opener(struct __sk_buff *skb, struct packet *p,
 			emit(p, &d, ep->id, KINDS(EVENT_NEW_FLOW, DIR_EGRESS, 0));
 		return TC_NEXT;
 	}
-	if (ct_open(table, &k, p, d.rule, d.identity, epoch, now)) {
+	if (ct_open(table, k, p, DIR_EGRESS, d.rule, d.identity, epoch, now)) {
 		d.reason = DROP_CT_INSERT_FAILED;
 		return drop(p, &d, ep->id, DIR_EGRESS);
 	}
@@ -136,18 +132,15 @@ static __always_inline int judge_outbound(struct __sk_buff *skb, struct packet *
 	struct ct_value *v;
 	struct ct_key k;
 
-	if (p->icmp != ICMP_KIND_REQUEST && !bare_syn(p)) {
-		ct_make_key(&k, p, true, DIR_INGRESS);
-		v = ct_find(table, &k, now);
-		if (v) {
-			keep_first(p, ep->id, &d, now);
-			if (d.verdict == VERDICT_DENY)
-				return drop(p, &d, ep->id, DIR_EGRESS);
-			ct_touch(v, p, false, now);
-			return TC_NEXT;
-		}
-	}
-	return judge_opener(skb, p, ep, table, now);
+	ct_make_key(&k, p, true);
+	v = ct_find(table, &k, now);
+	if (!v || v->dir == DIR_EGRESS || bare_syn(p))
+		return judge_opener(skb, p, ep, table, &k, v, now);
+	keep_first(p, ep->id, &d, now);
+	if (d.verdict == VERDICT_DENY)
+		return drop(p, &d, ep->id, DIR_EGRESS);
+	ct_touch(v, p, false, now);
+	return TC_NEXT;
 }
 
 #endif

@@ -74,7 +74,7 @@ static __always_inline bool bound_to(struct bpf_sock *sk, const struct packet *p
 /* An answer to a question that the proxy asked from the endpoint's address: only a socket bound to that
  * very address may have it; anything else goes on to the endpoint.
  * Returns 1 if steered (the caller sets the mark). */
-static __noinline int steer_answer(struct __sk_buff *skb, const struct packet *p)
+static __noinline __attribute__((unused)) int steer_answer(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock_tuple t = {};
 	struct bpf_sock *sk;

@@ -107,8 +107,8 @@ class Maps:
                 return
             self._ct_tables[ep_id] = table
         for key, value in table.items():
-            remote, local_port, remote_port, proto, direction = abi.CT_KEY.unpack(key)
-            created, last, expires, _, rule, identity, flags, _ = abi.CT_VALUE.unpack(value)
+            remote, local_port, remote_port, proto = abi.CT_KEY.unpack(key)
+            expires, _, rule, identity, flags, direction, last, created = abi.CT_VALUE.unpack(value)
             yield abi.CtEntry(
                 remote,
                 int.from_bytes(local_port, "big"),
