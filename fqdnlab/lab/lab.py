@@ -249,7 +249,7 @@ class Lab(Explains, Insides, Shows):
 
     def _read(self) -> None:
         try:
-            self._table.add(r.flow for r in self._tail.fresh() if r.HasField("flow"))
+            self._table.add(r.flow for r in self._tail.fresh(settled=True) if r.HasField("flow"))
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE and self._observer_peer.listens():
                 try:  # a new observer; the channel is still about to connect

@@ -83,6 +83,7 @@ class Observer:
                 self._decoder(maps),
                 f"fqdnlab {fqdnlab.__version__}",
                 f"unix://{self._paths.observer_socket}",
+                intake.settle,
             )
             stack.callback(_stop_server, _serve(service, self._paths.observer_socket))
             stack.callback(self._history.close)  # ends the followers first

@@ -53,8 +53,17 @@ class FlowTail:
         self._last = last
         self._place = flows_pb2.AfterRequest()
 
-    def fresh(self, timeout: float = 10.0) -> Iterator[observer_pb2.GetFlowsResponse]:
+    def fresh(
+        self, timeout: float = 10.0, settled: bool = False
+    ) -> Iterator[observer_pb2.GetFlowsResponse]:
         """What came since the last call, losses among it; the first time, all there is.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds.
+        settled : bool
+            Wait (some 30 ms) until all is in that was seen before this call.
 
         A new observer begins anew: what it has is given whole, and nothing of it was given before.
 
@@ -65,6 +74,7 @@ class FlowTail:
         """
         if self._last is not None and not self._place.run:
             self._skip(self._last, timeout)
+        self._place.settled = settled
         for batch in self._stub.After(self._place, timeout=timeout):
             yield from batch.response
             self._place = flows_pb2.AfterRequest(run=batch.run, next=batch.next)

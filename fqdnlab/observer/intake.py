@@ -91,6 +91,9 @@ class Intake:
         self._boottime = boottime
         self._held: list[Slot] = []
         self._stop = threading.Event()
+        self._turn = threading.Condition()
+        self._published = 0  # all that is older is in the history
+        self._wanted = 0
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     # ------------------------------------------------------------ from the kernel
@@ -137,10 +140,13 @@ class Intake:
         looked = 0
         try:
             while not self._stop.is_set():
-                poll.poll((_TICK if self._held else _REST) * 1000)
+                waiting = self._held or self._wanted > self._published
+                poll.poll((_TICK if waiting else _REST) * 1000)
+                self._drain_wakes()
                 taken = events.consume() + self._datagrams()
                 now = self._boottime()
                 self._publish(now - _HOLD)
+                self._tell(now - _HOLD)
                 if now - looked > _REST * 1e9:
                     looked = now
                     self._look()
@@ -148,12 +154,33 @@ class Intake:
                     self._stop.wait(_PAUSE)
         finally:
             self._publish(None)
+            self._tell(1 << 63)
+
+    def settle(self, timeout: float = 1.0) -> None:
+        """Wait, at most `timeout` s, until all that was stamped before is in the history."""
+        with self._turn:
+            now = self._boottime()
+            self._wanted = max(self._wanted, now)
+            self._wake()
+            self._turn.wait_for(lambda: self._published >= now, timeout)
+
+    def _tell(self, until: int) -> None:
+        with self._turn:
+            self._published = until
+            self._turn.notify_all()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # closed, as it has ended; or full, so it is awake
+            os.write(self._wake_write, b"x")
+
+    def _drain_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
 
     def stop(self) -> None:
         """Let `run` end; callable from a signal handler."""
         self._stop.set()
-        with contextlib.suppress(OSError):  # closed: it has ended already
-            os.write(self._wake_write, b"x")
+        self._wake()
 
     def close(self) -> None:
         """Close what `run` no longer needs."""

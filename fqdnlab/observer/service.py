@@ -42,10 +42,20 @@ class ObserverService:
     version : str
     address : str
         What clients connect to, for GetNodes.
+    settle : callable
+        Returns when all that was seen before is in the history.
     """
 
-    def __init__(self, history: History, decoder: Decoder, version: str, address: str) -> None:
+    def __init__(
+        self,
+        history: History,
+        decoder: Decoder,
+        version: str,
+        address: str,
+        settle: Callable[[], None],
+    ) -> None:
         self._history = history
+        self._settle = settle
         self._decoder = decoder
         self._clock = decoder.context.clock
         self._version = version
@@ -83,6 +93,8 @@ class ObserverService:
 
         There is always a batch, an empty one if nothing came, so that the client knows the run.
         """
+        if request.settled:
+            self._settle()
         run, newest = self._decoder.context.run, self._history.newest
         start = request.next if request.run == run and request.next <= newest else 0
         following = start or self._history.oldest

@@ -72,3 +72,10 @@ def test_what_cannot_be_is_told(web: Endpoint) -> None:
         web.traffic("flood", NAME)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="rate of 0/s"):
         web.traffic("connect", NAME, rate=0)
+
+
+def test_a_table_has_all_that_came_before_it_was_asked_for(lab: Lab, web: Endpoint) -> None:
+    for n in range(1, 11):
+        address = f"203.0.113.{n}"
+        assert web.connect(address, 80)
+        assert address in set(lab.flows()["address"]), f"the flow to {address} is missing"
