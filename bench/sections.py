@@ -11,6 +11,7 @@ __all__ = ["SECTIONS", "load"]
 #: Name for ``--only`` → module with a class `Bench`, which is a `Section`.
 SECTIONS = {
     "dns": "bench.dns",
+    "mappings": "bench.mappings",
     "packets": "bench.packets",
 }
 
