@@ -69,6 +69,8 @@ def look_up(ticks):
     end = time.monotonic() + 1
     while waiting and time.monotonic() < end:
         take()
+    for _ in waiting:
+        count(False, "no answer")
 
 def pace():
     begin, n = time.monotonic(), 0

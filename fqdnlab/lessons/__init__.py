@@ -1,12 +1,13 @@
-"""Checks of the notebooks' exercises: ``check("01.1", answer, lab)`` says what is wrong.
+"""What the notebooks share: checks of their exercises, and a few helpers.
 
-One module a lesson (``ex01`` …); the exercises themselves stand in notebooks/, the solutions in
-notebooks/solutions/.
+``check("01.1", answer, lab)`` says what is wrong.  One module a lesson (``ex01`` …); the exercises
+themselves stand in notebooks/, the solutions in notebooks/solutions/.
 """
 
 from __future__ import annotations
 
 from fqdnlab.lessons.check import check
+from fqdnlab.lessons.helpers import labs_left, matches, wait_until
 from fqdnlab.lessons.outcome import Outcome
 
-__all__ = ["Outcome", "check"]
+__all__ = ["Outcome", "check", "labs_left", "matches", "wait_until"]

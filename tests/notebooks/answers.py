@@ -20,6 +20,22 @@ WRONG = {
     "01.1": "answer = 1",
     "01.2": 'policy = Path("policies/01-with-dns.yaml").read_text().replace(\n'
     '    "  - toFQDNs:\\n", "  - toFQDNs:\\n    - matchName: img.example.com\\n")',
+    "02.1": 'answer = "*.example.com"',
+    "02.2": 'answer = ["example.com", "myexample.com", "www.example.com"]',
+    "03.1": "answer = 9",
+    "03.2": "answer = 2",
+    "04.1": "done = True",
+    "05.1": 'answer = {"resolving names", "new addresses"}',
+    "05.2": "answer = 15000",
+    "06.1": 'answer = "some"',
+    "07.1": "answer = 30",
+    "07.2": 'answer = "idle_grace"',
+    "08.1": "answer = 0.1",
+    "08.2": "answer = True",
+    "09.1": 'answer = {"a DNS rule that denies it", "TLS inspection of the server name"}',
+    "10.1": 'policy = open("policies/10-http.yaml").read()',
+    "11.1": 'policy = open("policies/11-open-https.yaml").read().replace("web-open", "web-no")\n'
+    'policy = policy.replace("egress:", "egressDeny:")',
 }
 
 
