@@ -14,7 +14,6 @@ __all__ = [
     "Endpoint",
     "Learned",
     "cluster_labels",
-    "is_internal",
 ]
 
 #: Addresses of the node itself and of its proxy: no endpoint may talk to them.
@@ -30,11 +29,6 @@ INTERNAL = tuple(
         "fe80::/10",
     )
 )
-
-
-def is_internal(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether it is one of the node's own addresses."""
-    return any(n.version == ip.version and ip in n for n in INTERNAL)
 
 
 _NAMESPACE = "k8s:io.kubernetes.pod.namespace"

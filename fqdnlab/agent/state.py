@@ -11,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from fqdnlab.agent.addresses import RESTORED, Addresses, Networks
 from fqdnlab.agent.cluster import (
     INTERNAL,
     RESOLVER,
     RESOLVER_ADDRESSES,
     Endpoint,
     Learned,
-    is_internal,
 )
 from fqdnlab.agent.held import held_content
 from fqdnlab.agent.identities import (
     Identities,
     Numbers,
-    net_identity,
-    network_order,
     policy_digest,
 )
 from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
@@ -37,7 +35,6 @@ from fqdnlab.model.mapstate import (
     Compiled,
     Entry,
     Identity,
-    Network,
     RuleRef,
     compile_specs,
     entries_for,
@@ -46,15 +43,13 @@ from fqdnlab.model.mapstate import (
     selectors_of_servers,
     wildcard_entries,
 )
-from fqdnlab.model.names import MatchSet
 from fqdnlab.model.policy import FQDNSelector, Policy
 from fqdnlab.model.ports import PortKey
 from fqdnlab.model.settings import LabSettings
 
 __all__ = ["RESTORED", "AgentState"]
 
-#: Begins the name of a mapping that was read back from the kernel: a selector's pattern follows.
-RESTORED = "\0"
+_INTERNAL = Networks(INTERNAL)
 
 
 @dataclass
@@ -79,10 +74,8 @@ class AgentState:
     def __post_init__(self) -> None:
         self.compiled: dict[int, Compiled] = {}
         self._policy_of: dict[int, int] = {}
-        self._matches = MatchSet()
-        self._networks: tuple[Network, ...] = ()
+        self._addresses = Addresses()
         self._steering: frozenset[FQDNSelector] = frozenset()
-        self._selected: dict[str, frozenset[FQDNSelector]] = {}
         self._wild: dict[int, dict[PortKey, Entry]] = {}
         self._in_use: set[Identity] = set()
         self._internal_addresses: set[bytes] = set()
@@ -181,10 +174,7 @@ class AgentState:
     def identity_of(self, address: bytes, established: bool = False) -> Identity:
         """What an outside address is to new flows, or to those that were there before."""
         fresh, every = self.mappings.names(address)
-        selectors: frozenset[FQDNSelector] = frozenset()
-        for name in every if established else fresh:
-            selectors |= self._selectors(name)
-        return self._net_identity(address, selectors)
+        return self._addresses.identity(address, every if established else fresh)
 
     def known_identities(self) -> Iterable[tuple[Identity, int]]:
         """Identities that the policy map has entries for, with their numbers."""
@@ -194,12 +184,10 @@ class AgentState:
 
     def _recompile(self) -> None:
         enforced = self.enforced_policies()
-        self._matches = MatchSet(selectors_of(enforced))
-        self._networks = tuple(sorted(networks_of(enforced), key=network_order))
+        self._addresses = Addresses(selectors_of(enforced), networks_of(enforced))
         self._steering = selectors_of_servers(enforced)
         for ref in (RuleRef(p.key, r.path) for p in enforced for r in p.rules()):
             self.rules.get(ref)  # now, so that a look-up never makes a number of a rule
-        self._selected.clear()
         self.compiled, self._policy_of = {}, {}
         digests: set[str] = set()
         for endpoint in self.endpoints.values():
@@ -224,7 +212,7 @@ class AgentState:
             return difference(self.content, held_content(self.content, values))
         want = Content()
         self._in_use = {Identity("host", (("reserved:host", ""),)), RESOLVER}
-        self._in_use |= {self._net_identity(abi.ip16(a), frozenset()) for a in ("0.0.0.0", "::")}
+        self._in_use |= {self._addresses.identity(abi.ip16(a)) for a in ("0.0.0.0", "::")}
         self._cluster_addresses(want)
         self._cidrs(want)
         for address in self.mappings.addresses():
@@ -254,10 +242,8 @@ class AgentState:
         self._internal_addresses = set(want.ipcache)
 
     def _cidrs(self, want: Content) -> None:
-        for network in self._networks:
-            identity = self._net_identity(
-                abi.ip16(str(network.network_address)), frozenset(), network
-            )
+        for network in self._addresses.networks.all:
+            identity = self._addresses.of_network(network)
             number = self.identities.number(identity)
             self._in_use.add(identity)
             want.cidr[cidr_key(network)] = abi.IPCACHE_VALUE.pack(number, number, 0, 0)
@@ -271,26 +257,11 @@ class AgentState:
 
     # ------------------------------------------------------------ one address
 
-    def _selectors(self, name: str) -> frozenset[FQDNSelector]:
-        found = self._selected.get(name)
-        if found is None:
-            if len(self._selected) > 100_000:  # names are the clients' choice: bounded
-                self._selected.clear()
-            if name.startswith(RESTORED):
-                found = frozenset(s for s in self._matches if s.pattern == name[1:])
-            else:
-                found = frozenset(self._matches.match(name))
-            self._selected[name] = found
-        return found
-
-    def _net_identity(
-        self, address: bytes, selectors: frozenset[FQDNSelector], network: Network | None = None
-    ) -> Identity:
-        return net_identity(abi.ip_object(address), selectors, self._networks, network)
-
     def _ipcache_value(self, address: bytes) -> bytes:
         """Its ipcache entry; empty where the networks that cover it say it all."""
-        new, old = self.identity_of(address), self.identity_of(address, established=True)
+        fresh, every = self.mappings.names(address)
+        old = self._addresses.identity(address, every)
+        new = old if fresh == every else self._addresses.identity(address, fresh)
         if not old.selectors or self._is_internal(address):
             return b""
         self._in_use |= {new, old}
@@ -300,7 +271,7 @@ class AgentState:
 
     def _is_internal(self, address: bytes) -> bool:
         """A name that resolves into the cluster or to the node opens nothing."""
-        return address in self._internal_addresses or is_internal(abi.ip_object(address))
+        return address in self._internal_addresses or bool(_INTERNAL.covering(address))
 
     def _address(self, address: bytes) -> list[Operation]:
         """Entries of a new identity first, then the ipcache points to it (way 2.8)."""

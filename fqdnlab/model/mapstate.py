@@ -68,6 +68,14 @@ class Identity:
     selectors: frozenset[FQDNSelector] = frozenset()
     networks: frozenset[Network] = frozenset()
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Identities are keys everywhere, and these are long."""
+        return hash((self.kind, self.labels, self.family, self.selectors, self.networks))
+
     @cached_property
     def by_label(self) -> Mapping[str, str]:
         """Its labels, to be looked up."""
