@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -54,7 +55,10 @@ def serve(lab: str, settings: LabSettings, ready_fd: int, stop: threading.Event)
         schedule = Schedule(settings.collection_interval, settings.time_scale, settings.hold)
         state = AgentState(settings)
         core = Core(state, kernel, Store(paths.state("agent")), paths.rules_file, schedule)
+        gc.disable()  # a hundred thousand mappings come to stay: nothing to look for among them
         core.start()
+        gc.freeze()
+        gc.enable()
         stack.callback(core.close)
         for server in (_control_server(core, paths), _proxy_server(core, schedule, paths)):
             stack.callback(_stop, server)

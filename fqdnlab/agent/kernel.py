@@ -11,6 +11,7 @@ from itertools import groupby
 from fqdnlab.agent.cluster import Endpoint
 from fqdnlab.agent.operations import Content, Operation
 from fqdnlab.datapath import abi
+from fqdnlab.datapath.batch import entries
 from fqdnlab.datapath.libbpf import MapFd
 from fqdnlab.datapath.loader import Loader
 from fqdnlab.datapath.maps import Maps
@@ -80,7 +81,7 @@ class Kernel:
     def read(self) -> Content:
         """What the kernel holds now."""
         return Content(
-            *(dict(self._tables[t].items()) for t in ("policy", "ipcache", "cidr", "endpoint"))
+            *(dict(entries(self._tables[t])) for t in ("policy", "ipcache", "cidr", "endpoint"))
         )
 
     def write(self, operations: Sequence[Operation]) -> None:

@@ -23,7 +23,6 @@ __all__ = [
     "TCX_INGRESS",
     "MapFd",
     "Object",
-    "RingBuffer",
     "check_map",
     "checked",
     "function",
@@ -94,12 +93,6 @@ _map_create = function(
     ctypes.c_uint32,
     _P,
 )
-_SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, ctypes.c_size_t)
-_ring_new = function("ring_buffer__new", _P, ctypes.c_int, _SAMPLE, _P, _P)
-_ring_poll = function("ring_buffer__poll", ctypes.c_int, _P, ctypes.c_int)
-_ring_consume = function("ring_buffer__consume", ctypes.c_int, _P)
-_ring_fd = function("ring_buffer__epoll_fd", ctypes.c_int, _P)
-_ring_free = function("ring_buffer__free", None, _P)
 
 
 def checked(result: int | None, what: str) -> int:
@@ -325,32 +318,3 @@ class Object:
 
 def _name(text: object) -> str:
     return text.decode() if isinstance(text, bytes) else str(text)
-
-
-class RingBuffer:
-    """Reads a ring buffer through libbpf; `sample` is called with the octets of each event."""
-
-    def __init__(self, fd: int, sample: Callable[[bytes], None]) -> None:
-        def take(_: object, data: int, size: int) -> int:
-            sample(ctypes.string_at(data, size))
-            return 0
-
-        self._take = _SAMPLE(take)  # kept alive as long as libbpf may call it
-        self._ring = _ring_new(fd, self._take, None, None)
-        if not self._ring:
-            raise OSError(ctypes.get_errno(), "open the ring buffer")
-
-    def fileno(self) -> int:
-        return _ring_fd(self._ring)
-
-    def consume(self) -> int:
-        """Take all that is there; return how many."""
-        return checked(_ring_consume(self._ring), "read the ring buffer")
-
-    def poll(self, milliseconds: int) -> int:
-        return checked(_ring_poll(self._ring, milliseconds), "read the ring buffer")
-
-    def close(self) -> None:
-        if self._ring:
-            _ring_free(self._ring)
-            self._ring = 0

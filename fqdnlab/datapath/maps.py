@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fqdnlab.datapath import abi
+from fqdnlab.datapath.batch import entries
 from fqdnlab.datapath.libbpf import MapFd, check_map, create_lru_hash, obj_get
 
 __all__ = ["Maps"]
@@ -106,7 +107,7 @@ class Maps:
             if table is None:
                 return
             self._ct_tables[ep_id] = table
-        for key, value in table.items():
+        for key, value in entries(table):
             remote, local_port, remote_port, proto = abi.CT_KEY.unpack(key)
             expires, _, rule, identity, flags, direction, last, created = abi.CT_VALUE.unpack(value)
             yield abi.CtEntry(
@@ -133,7 +134,7 @@ class Maps:
 
     def ipcache_items(self) -> Iterator[tuple[bytes, int, int, int]]:
         """(16 octets, identity, identity for established flows, flags) of each full address."""
-        for key, value in self.ipcache.items():
+        for key, value in entries(self.ipcache):
             identity, est, flags, _ = abi.IPCACHE_VALUE.unpack(value)
             yield key, identity, est, flags
 
