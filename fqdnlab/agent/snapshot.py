@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fqdnlab.agent.cluster import RESOLVER, RESOLVER_ADDRESSES
 from fqdnlab.agent.state import AgentState
 from fqdnlab.datapath import abi
-from fqdnlab.model.mapstate import WORLD_IPV4, WORLD_IPV6, Compiled, dns_patterns, dns_ports
+from fqdnlab.model.mapstate import (
+    WORLD_IPV4,
+    WORLD_IPV6,
+    Compiled,
+    Identity,
+    dns_patterns,
+    dns_ports,
+)
 from fqdnlab.model.policy import FQDNSelector
 from fqdnlab.pb import fqdndata_pb2 as pb
 
@@ -20,13 +27,14 @@ def policy_state(state: AgentState) -> pb.PolicyState:
     """The whole snapshot, without request id and revision; it replaces all that went before."""
     snapshot = pb.PolicyState()
     by_policy: dict[int, list[pb.DNSPolicy]] = {}
+    known = sorted(state.known_identities(), key=lambda pair: pair[1])
     for endpoint_id in sorted(state.endpoints):
         compiled = state.compiled_for(endpoint_id)
         if compiled is None:
             continue
         rules = by_policy.get(id(compiled))
         if rules is None:
-            rules = by_policy[id(compiled)] = list(_dns_policies(state, compiled))
+            rules = by_policy[id(compiled)] = list(_dns_policies(state, compiled, known))
         for rule in rules:
             mine = snapshot.egress_l7_dns_policy.add()
             mine.CopyFrom(rule)
@@ -36,12 +44,14 @@ def policy_state(state: AgentState) -> pb.PolicyState:
     return snapshot
 
 
-def _dns_policies(state: AgentState, compiled: Compiled) -> Iterable[pb.DNSPolicy]:
+def _dns_policies(
+    state: AgentState, compiled: Compiled, known: Sequence[tuple[Identity, int]]
+) -> Iterable[pb.DNSPolicy]:
     """One for each set of patterns, with all servers for which it holds."""
     groups: dict[tuple[tuple[str, int], ...], list[pb.DNSServer]] = {}
-    known = sorted(state.known_identities(), key=lambda pair: pair[1])
+    selected = [(i, n) for i, n in known if compiled.selecting(i, wild=True)]
     for port, proto in sorted(dns_ports(compiled)):
-        for identity, number in known:
+        for identity, number in selected:
             patterns = dns_patterns(compiled, identity, port, proto)
             if not patterns:
                 continue

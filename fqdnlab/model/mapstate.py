@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -143,12 +143,27 @@ class Compiled:
 
     def selecting(self, identity: Identity, *, wild: bool = False) -> list[tuple[Policy, Rule]]:
         """Rules with a peer that selects `identity`, in order; `wild`: those for any peer too."""
-        named, other, any_peer = self._places
-        found = set(any_peer if wild else ())
-        found.update(n for n in other if _selected(self.rules[n][1].peers or (), identity))
+        named, _, any_peer = self._places
+        found = {*self._without_names(identity), *(any_peer if wild else ())}
         for selector in identity.selectors:
             found.update(named.get(selector, ()))
-        return [self.rules[n] for n in sorted(found)]
+        return [self.rules[n] for n in sorted(found)] if found else []
+
+    def _without_names(self, identity: Identity) -> tuple[int, ...]:
+        """Of rules that have other peers than names.  Thousands of identities differ by names."""
+        key = (identity.kind, identity.labels, identity.family, identity.networks)
+        found = self._remembered.get(key)
+        if found is None:
+            names = identity.selectors
+            plain = replace(identity, selectors=frozenset()) if names else identity
+            found = self._remembered[key] = tuple(
+                n for n in self._places[1] if _selected(self.rules[n][1].peers or (), plain)
+            )
+        return found
+
+    @cached_property
+    def _remembered(self) -> dict[tuple[object, ...], tuple[int, ...]]:
+        return {}
 
 
 def compile_specs(policies: Iterable[Policy], labels: Mapping[str, str]) -> Compiled | None:
@@ -198,11 +213,8 @@ def networks_of(policies: Iterable[Policy]) -> frozenset[Network]:
 
 def entries_for(compiled: Compiled, identity: Identity) -> dict[PortKey, Entry]:
     """Entries for one identity: those of rules with peers that select it."""
-    return _strongest(
-        item
-        for policy, rule in compiled.selecting(identity)
-        for item in _rule_entries(policy, rule)
-    )
+    rules = compiled.selecting(identity)
+    return _strongest(item for p, r in rules for item in _rule_entries(p, r)) if rules else {}
 
 
 def wildcard_entries(compiled: Compiled) -> dict[PortKey, Entry]:
