@@ -56,7 +56,9 @@ class Asking:
         self._limit = settings.concurrency_limit
         self._timeout_ns = int(settings.upstream_timeout * 1e9)
         self.table = PolicyTable(pb.PolicyState())
-        self.upstreams = UdpUpstreams(loop, self.answered, settings.transparent, most_sockets)
+        self.upstreams = UdpUpstreams(
+            loop, self.answered, self.give_up, settings.transparent, most_sockets
+        )
         self._asked: deque[Transaction] = deque()
         self._queue: deque[tuple[float, Transaction, Ask]] = deque()
         self._in_flight = 0

@@ -9,15 +9,14 @@ from functools import partial
 from fqdnlab.dns.proxy.asking import UDP, Asking
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
-from fqdnlab.dns.proxy.sockets import ANCILLARY, asked_address, reply_ancillary
+from fqdnlab.dns.proxy.datagrams import FAMILIES, Receiver, Sender
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.dns.proxy.wire import MalformedError, error_reply, read_question
 
 __all__ = ["UdpListener"]
 
 _BATCH = 64
-_LARGEST = 65535
-_MOST_SENDERS = 16_384
+_MOST_SERVERS = 16_384
 _RESPONSE = 0x80
 
 
@@ -48,32 +47,33 @@ class UdpListener:
         self._port = port
         self._asking = asking
         self._counts = counts
-        self._ancillary: dict[bytes, list[tuple[int, int, bytes]]] = {}
-        self._packed: dict[str, bytes] = {}
+        self._family = FAMILIES[made.family]
+        self._receiver = Receiver(_BATCH, self._family)
+        self._sender = Sender(_BATCH, self._family)
+        self._replies: list[tuple[bytes, bytes, bytes]] = []
+        self._controls: dict[bytes, bytes] = {}
         self.last = 0
         loop.add_reader(made.fileno(), self._readable)
 
     def _readable(self) -> None:
-        receive = self.socket.recvmsg
-        for _ in range(_BATCH):
-            try:
-                data, ancillary, _, source = receive(_LARGEST, ANCILLARY)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                continue  # an ICMP error for an earlier reply
-            self.last = boottime()
-            server = asked_address(ancillary)
+        try:
+            came = self._receiver.receive_from(self.socket.fileno())
+        except OSError:
+            return  # an ICMP error for an earlier reply
+        if not came:
+            return
+        self.last = boottime()
+        for data, source, server in came:
             if server:
                 self._take(data, source, server)
             else:
                 self._counts.malformed += 1  # nobody knows whom it asked
 
-    def _take(self, data: bytes, source: tuple[str, int], server: bytes) -> None:
+    def _take(self, data: bytes, source: bytes, server: bytes) -> None:
         if len(data) < 12 or data[2] & _RESPONSE:
             self._counts.malformed += 1
             return
-        reply = partial(self._send, server, source)
+        reply = partial(self._reply, server, source)
         try:
             name, _, end = read_question(data)
         except MalformedError as error:
@@ -84,8 +84,8 @@ class UdpListener:
             data,
             name,
             end,
-            self._address(source[0]),
-            source[1],
+            source[self._family.address],
+            source[2] << 8 | source[3],
             server,
             self._port,
             UDP,
@@ -97,26 +97,26 @@ class UdpListener:
         if self._asking.allowed(t):
             self._asking.ask_udp(t)
 
-    def _address(self, text: str) -> bytes:
-        packed = self._packed.get(text)
-        if packed is None:
-            if len(self._packed) > _MOST_SENDERS:
-                self._packed.clear()
-            family = socket.AF_INET6 if ":" in text else socket.AF_INET
-            packed = self._packed[text] = socket.inet_pton(family, text.partition("%")[0])
-        return packed
+    def _reply(self, server: bytes, source: bytes, data: bytes) -> None:
+        """From the asked address (way 2.10), with all others of this turn of the loop."""
+        control = self._controls.get(server)
+        if control is None:
+            if len(self._controls) > _MOST_SERVERS:
+                self._controls.clear()
+            control = self._controls[server] = self._family.reply_control(server)
+        if not self._replies:
+            self._loop.call_soon(self.flush)
+        self._replies.append((data, source, control))
 
-    def _send(self, server: bytes, source: tuple[str, int], data: bytes) -> None:
-        """From the asked address (way 2.10); a client that is gone is no concern of ours."""
-        ancillary = self._ancillary.get(server)
-        if ancillary is None:
-            if len(self._ancillary) > _MOST_SENDERS:
-                self._ancillary.clear()
-            ancillary = self._ancillary[server] = reply_ancillary(server)
-        try:
-            self.socket.sendmsg((data,), ancillary, 0, source)
-        except OSError:
-            self._counts.unsent += 1
+    def flush(self) -> None:
+        """Send the replies; a client that is gone is no concern of ours."""
+        replies, self._replies = self._replies, []
+        if replies:
+            self._sender.send_to(self.socket.fileno(), replies, self._unsent)
+
+    def _unsent(self, place: int, number: int) -> bool:
+        self._counts.unsent += 1
+        return False
 
     def drain(self) -> None:
         """Take what is still in the socket's queue."""
@@ -124,5 +124,6 @@ class UdpListener:
 
     def close(self) -> None:
         """Stop."""
+        self.flush()
         self._loop.remove_reader(self.socket.fileno())
         self.socket.close()

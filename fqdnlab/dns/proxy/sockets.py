@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import secrets
 import socket
-import struct
 from contextlib import suppress
 
 from fqdnlab.datapath.abi import MARK_FROM_PROXY
 
 __all__ = [
-    "ANCILLARY",
-    "asked_address",
     "is_own",
     "listener",
     "own_addresses",
-    "reply_ancillary",
     "upstream_socket",
 ]
 
 _IP_TRANSPARENT, _IP_PKTINFO = 19, 8
-_IPV6_TRANSPARENT, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 75, 49, 50
+_IPV6_TRANSPARENT, _IPV6_RECVPKTINFO = 75, 49
 _SO_MARK = 36
 _SO_RCVBUFFORCE = 33
 _RECEIVE_BUFFER = 4 << 20
-_PKTINFO4 = struct.Struct("=I4s4s")
-_PKTINFO6 = struct.Struct("=16sI")
-#: Room for one PKTINFO.
-ANCILLARY = socket.CMSG_SPACE(_PKTINFO6.size)
 _TRIES = 64
 _OWN4, _OWN6 = b"\x7f\0\x35", b"\xfd\0\0\x53" + bytes(10)
 
@@ -89,23 +81,6 @@ def listener(address: str, port: int, kind: int) -> socket.socket:
     if kind == socket.SOCK_STREAM:
         made.listen(512)
     return made
-
-
-def asked_address(ancillary: list[tuple[int, int, bytes]]) -> bytes:
-    """The address that a datagram was sent to, 4 or 16 octets; empty if it is not told."""
-    for level, kind, data in ancillary:
-        if level == socket.SOL_IP and kind == _IP_PKTINFO:
-            return data[8:12]
-        if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-            return data[:16]
-    return b""
-
-
-def reply_ancillary(server: bytes) -> list[tuple[int, int, bytes]]:
-    """Ancillary data that sends a datagram from the asked address."""
-    if len(server) == 4:
-        return [(socket.SOL_IP, _IP_PKTINFO, _PKTINFO4.pack(0, server, bytes(4)))]
-    return [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, _PKTINFO6.pack(server, 0))]
 
 
 def upstream_socket(source: bytes, kind: int, transparent: bool) -> socket.socket:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.datagrams import Receiver, Sender
 from fqdnlab.dns.proxy.sockets import upstream_socket
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.dns.proxy.wire import limit_edns
@@ -23,8 +24,7 @@ __all__ = ["UdpUpstreams"]
 
 _USES = 4096  # questions a socket asks before another takes its place
 _AGE = 30 * 10**9
-_BATCH = 128
-_LARGEST = 65535
+_BATCH = 64
 _SERVERS = 256  # sockets of one endpoint: it may ask many servers, not starve others of theirs
 _OLDEST = 8  # looked at to make room
 _RESPONSE, _KIND = 0x80, 0xF8  # of the third octet: QR, and OPCODE with it
@@ -54,6 +54,8 @@ class UdpUpstreams:
     loop : event loop
     answered : callable
         Called with a transaction and its answer, as it came (with the id that was sent).
+    failed : callable
+        Called with a transaction whose question could not be sent.
     transparent : bool
     most : int
         Sockets of all endpoints together.
@@ -63,11 +65,15 @@ class UdpUpstreams:
         self,
         loop: asyncio.AbstractEventLoop,
         answered: Answered,
+        failed: Callable[[Transaction], None],
         transparent: bool,
         most: int = 4096,
     ) -> None:
         self._loop = loop
         self._answered = answered
+        self._failed = failed
+        self._receiver, self._sender = Receiver(_BATCH), Sender(_BATCH)
+        self._burst: dict[_Port, list[tuple[Transaction, bytes]]] = {}
         self._transparent = transparent
         self._most = most
         self._ports: dict[_Key, _Port] = {}
@@ -100,12 +106,43 @@ class UdpUpstreams:
         t.number = number
         t.asked = waiting
         waiting[number] = t
+        query = t.query if t.end == len(t.query) else limit_edns(t.query, t.end)
+        if not self._burst:
+            self._loop.call_soon(self.flush)
+        out = self._burst.get(port)
+        if out is None:
+            out = self._burst[port] = []
+        out.append((t, number.to_bytes(2, "big") + query[2:]))
+
+    def flush(self) -> None:
+        """What was asked in this turn of the loop goes, a call for each socket."""
+        burst, self._burst = self._burst, {}
+        for port, out in burst.items():
+            if len(out) == 1:
+                self._send_one(port, *out[0])
+            else:
+                self._send(port, out)
+
+    def _send_one(self, port: _Port, t: Transaction, data: bytes) -> None:
         try:
-            query = t.query if t.end == len(t.query) else limit_edns(t.query, t.end)
-            _send(port.socket, number.to_bytes(2, "big") + query[2:])
+            try:
+                port.socket.send(data)
+            except ConnectionRefusedError:  # what became of an earlier question
+                port.socket.send(data)
         except OSError:
-            t.forget()
-            raise
+            self._failed(t)
+
+    def _send(self, port: _Port, out: list[tuple[Transaction, bytes]]) -> None:
+        again: set[int] = set()
+
+        def failed(place: int, number: int) -> bool:
+            if number == errno.ECONNREFUSED and place not in again:
+                again.add(place)  # what became of an earlier question
+                return True
+            self._failed(out[place][0])
+            return False
+
+        self._sender.send(port.socket.fileno(), [data for _, data in out], failed)
 
     def _renew(self, key: _Key, now: int) -> _Port:
         source, server, number = key
@@ -161,14 +198,12 @@ class UdpUpstreams:
             self._bury(port)
 
     def _readable(self, port: _Port) -> None:
-        waiting, receive, answered = port.waiting, port.socket.recv, self._answered
-        for _ in range(_BATCH):
-            try:
-                data = receive(_LARGEST)
-            except BlockingIOError:
-                return
-            except OSError:
-                return  # the server refused: the time-out tells the client
+        waiting, answered = port.waiting, self._answered
+        try:
+            came = self._receiver.receive(port.socket.fileno())
+        except OSError:
+            return  # the server refused: the time-out tells the client
+        for data in came:
             # Way 2.6: id, name and type, as asked.
             t = waiting.get(data[0] << 8 | data[1]) if len(data) >= 12 else None
             if (
@@ -183,10 +218,3 @@ class UdpUpstreams:
             del waiting[t.number]
             t.asked = None
             answered(t, data)
-
-
-def _send(made: socket.socket, data: bytes) -> None:
-    try:
-        made.send(data)
-    except ConnectionRefusedError:  # what became of an earlier question
-        made.send(data)
