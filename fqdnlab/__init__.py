@@ -27,15 +27,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fqdnlab.errors import FqdnlabError
     from fqdnlab.lab import Lab, machine_service
+    from fqdnlab.recording import open_recording
 
 __version__ = "0.1.0"
 
-__all__ = ["FqdnlabError", "Lab", "__version__", "machine_service"]
+__all__ = ["FqdnlabError", "Lab", "__version__", "machine_service", "open_recording"]
 
 _HOMES = {
     "FqdnlabError": "fqdnlab.errors",
     "Lab": "fqdnlab.lab",
     "machine_service": "fqdnlab.lab",
+    "open_recording": "fqdnlab.recording",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fqdnlab.lab.capture import Capture
 from fqdnlab.lab.running import Result, Running
 from fqdnlab.lab.traffic import Kind, Traffic
 from fqdnlab.pb import control_pb2 as pb
@@ -133,6 +134,10 @@ class Endpoint:
     ) -> Traffic:
         """Start traffic (`fqdnlab.lab.traffic.Traffic` has the kinds and the units)."""
         return Traffic(self, kind, name, port, rate, seconds)
+
+    def capture(self, limit: int = 64 << 20) -> Capture:
+        """Capture its packets from now on, at most `limit` octets (`fqdnlab.lab.capture`)."""
+        return Capture(self._lab.node_peer, self.name, limit)
 
     def delete(self) -> None:
         """Remove the endpoint."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -17,11 +17,31 @@ if TYPE_CHECKING:
     from fqdnlab.lab.calls import Peer
     from fqdnlab.lab.endpoint import Endpoint
     from fqdnlab.model.flows import Table
+    from fqdnlab.recording.recorder import Recorder
     from fqdnlab.world.client import World
 
-__all__ = ["Explains", "explain_with"]
+__all__ = ["Explains", "Gathered", "explain_with"]
 
 _ALIVE = ("running", "draining")
+
+
+class Gathered(NamedTuple):
+    """What services told at one moment.
+
+    Attributes
+    ----------
+    evidence : EvidenceReply
+    status : NodeStatus
+    zones : list of RecordsOf, or None
+        None: the world's process does not tell.
+    queries_known : bool
+        Whether the observer runs.
+    """
+
+    evidence: pb.EvidenceReply
+    status: pb.NodeStatus
+    zones: list[RecordsOf] | None
+    queries_known: bool
 
 
 class Explains:
@@ -32,6 +52,7 @@ class Explains:
         world: World
         _node: Any
         _table: Table
+        recorders: list[Recorder]
 
         def _read(self) -> None: ...
         def status(self) -> pb.NodeStatus: ...
@@ -41,8 +62,8 @@ class Explains:
         found: pb.EvidenceReply = self.node_peer.call(self._node.Evidence, pb.EvidenceRequest())
         return found
 
-    def facts(self) -> Facts:
-        """Everything that explanations rest on, as it is now.
+    def gather(self) -> Gathered:
+        """One look at everything that explanations rest on.
 
         Raises
         ------
@@ -51,31 +72,40 @@ class Explains:
         """
         status, evidence = self.status(), self.evidence()
         alive = {p.name for p in status.process if p.state in _ALIVE}
-        missing: list[str] = []
-        queries = self._queries("observer" in alive, missing)
-        zones = self._zones("world" in alive, missing)
-        evidence.missing.extend(missing)
-        return facts_of_lab(evidence, status, queries, zones)
-
-    def _queries(self, alive: bool, missing: list[str]) -> list[dict[str, Any]] | None:
-        """Look-ups seen; with the observer dead, those that were read before it died."""
+        zones: list[RecordsOf] | None = None
         try:
-            if alive:
+            if "world" in alive:
+                zones = self.world.records()
+            else:
+                evidence.missing.append("what the world would answer: its process is dead")
+        except FqdnlabError as error:
+            evidence.missing.append(f"what the world would answer: {error.message}")
+        if "observer" not in alive:
+            evidence.missing.append("look-ups since the observer died")
+        return Gathered(evidence, status, zones, "observer" in alive)
+
+    def facts(self) -> Facts:
+        """Everything that explanations rest on, as it is now; recorders are told of it.
+
+        Raises
+        ------
+        UnavailableError
+            If the node service is dead.
+        """
+        seen = self.gather()
+        queries: list[dict[str, Any]] | None = None
+        try:
+            if seen.queries_known:
                 self._read()
-                return self._table.queries()
-            missing.append("look-ups since the observer died")
+                queries = self._table.queries()
+            else:  # those that were read before it died
+                queries = self._table.queries() or None
         except FqdnlabError as error:
-            missing.append(f"look-ups: {error.message}")
-        return self._table.queries() or None
-
-    def _zones(self, alive: bool, missing: list[str]) -> list[RecordsOf] | None:
-        try:
-            if alive:
-                return self.world.records()
-            missing.append("what the world would answer: its process is dead")
-        except FqdnlabError as error:
-            missing.append(f"what the world would answer: {error.message}")
-        return None
+            seen.evidence.missing.append(f"look-ups: {error.message}")
+            queries = self._table.queries() or None
+        for recorder in list(self.recorders):
+            recorder.take(seen)
+        return facts_of_lab(seen.evidence, seen.status, queries, seen.zones)
 
     def explain(
         self,

@@ -13,6 +13,7 @@ from fqdnlab.errors import PolicyError, UsageError
 from fqdnlab.lab import tables
 from fqdnlab.lab.applied import Applied
 from fqdnlab.lab.calls import Peer, error_from
+from fqdnlab.lab.data import Measures
 from fqdnlab.lab.endpoint import Endpoint
 from fqdnlab.lab.explain import Explains
 from fqdnlab.lab.insides import Insides
@@ -41,7 +42,7 @@ class Node:
         self.observer = Process(peer, "observer")
 
 
-class Lab(Explains, Insides, Shows):
+class Lab(Explains, Insides, Measures, Shows):
     """A living lab of that name, or a new one.
 
     Parameters
@@ -116,6 +117,7 @@ class Lab(Explains, Insides, Shows):
         self._tail = FlowTail(self._observer_peer.channel)
         self._table = Table()
         self.world = World(paths.world_socket)
+        self.recorders = []
         self.nodes = {"node": Node(self.node_peer)}
 
     # ------------------------------------------------------------ life
@@ -130,7 +132,9 @@ class Lab(Explains, Insides, Shows):
             self.close()
 
     def close(self) -> None:
-        """Let go of the lab; it goes on."""
+        """Let go of the lab; it goes on, and what was recorded of it is closed."""
+        for recorder in list(self.recorders):
+            recorder.stop()
         self.world.close()
         for peer in (self.node_peer, self._agent_peer, self._observer_peer):
             peer.close()
@@ -294,8 +298,7 @@ class Lab(Explains, Insides, Shows):
 
     def faults(self) -> pd.DataFrame:
         """Every fault that was delivered to a process."""
-        reply = self.node_peer.call(self._node.ListFaults, pb.ListFaultsRequest())
-        return tables.faults(reply.fault)
+        return tables.faults(self.fault_records())
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 
 from fqdnlab.model.flows import COLUMNS, QUERY_COLUMNS
+from fqdnlab.model.metrics_text import read_metrics
 from fqdnlab.pb import control_pb2 as pb
 
 __all__ = [
     "FAULT_COLUMNS",
     "MAPPING_COLUMNS",
+    "METRIC_COLUMNS",
     "POLICY_COLUMNS",
     "UNITS",
     "faults",
@@ -21,6 +23,7 @@ __all__ = [
     "identities",
     "mappings",
     "maps",
+    "metrics",
     "policies",
     "queries",
 ]
@@ -38,6 +41,7 @@ MAPPING_COLUMNS = (
     "shared_with",
 )
 FAULT_COLUMNS = ("time", "process", "action", "pid", "generation", "note")
+METRIC_COLUMNS = ("process", "name", "labels", "value")
 POLICY_COLUMNS = ("namespace", "name", "kind", "enforced", "why", "lint", "endpoints", "file")
 
 #: Column → unit or meaning, for those that have one.
@@ -52,6 +56,7 @@ UNITS = {
     "id": "number in the ipcache",
     "addresses": "how many have it",
     "generation": "how many times the process was started",
+    "value": "as attrs['metrics'][family]['unit'] says",
 }
 
 
@@ -125,6 +130,22 @@ def faults(records: Iterable[pb.FaultRecord]) -> pd.DataFrame:
         ),
         FAULT_COLUMNS,
     )
+
+
+def metrics(reply: pb.MetricsReply) -> pd.DataFrame:
+    """One row a sample (`METRIC_COLUMNS`)."""
+    rows: list[dict[str, Any]] = []
+    about: dict[str, dict[str, str]] = {}
+    for one in reply.process:
+        found, said = read_metrics(one.text)
+        about.update(said)
+        rows += [
+            {"process": one.process, "name": m.name, "labels": m.labels, "value": m.value}
+            for m in found
+        ]
+    frame = _frame(rows, METRIC_COLUMNS)
+    frame.attrs["metrics"], frame.attrs["silent"] = about, list(reply.silent)
+    return frame
 
 
 def policies(statuses: Iterable[pb.PolicyStatus]) -> pd.DataFrame:

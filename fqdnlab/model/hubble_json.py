@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from fqdnlab.model.reasons import REASONS
 
-__all__ = ["HubbleJsonError", "from_line", "to_dict", "to_line"]
+__all__ = ["HubbleJsonError", "from_dict", "from_line", "to_dict", "to_line"]
 
 M = TypeVar("M", bound=Message)
 
@@ -65,6 +65,11 @@ def from_line(line: str, response: M) -> M:
         raise HubbleJsonError(f"no JSON: {error}") from error
     if not isinstance(data, dict):
         raise HubbleJsonError("a line must be one JSON object")
+    return from_dict(data, response)
+
+
+def from_dict(data: dict[str, Any], response: M) -> M:
+    """As `from_line`, of what `to_dict` made."""
     if "flow" not in data and ("verdict" in data or "IP" in data):
         data = {"flow": data, "node_name": data.get("node_name"), "time": data.get("time")}
     flow = data.get("flow")

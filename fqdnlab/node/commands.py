@@ -12,7 +12,7 @@ from fqdnlab.node.netns import NETNS
 from fqdnlab.node.plan import Plan
 from fqdnlab.paths import PROXY_GID, PROXY_UID, LabPaths, netns
 
-__all__ = ["PROCESSES", "Lab", "process_plan"]
+__all__ = ["PROCESSES", "Lab", "capture_plan", "process_plan"]
 
 #: In the order in which they are needed.
 PROCESSES = ("world", "agent", "observer", "proxy")
@@ -47,6 +47,11 @@ def _code() -> list[str]:
     executable = str(Path(sys.executable).resolve().parent)
     package = str(Path(fqdnlab.__file__).resolve().parents[1])
     return sorted({sys.prefix, sys.base_prefix, executable, package})
+
+
+def capture_plan(namespace: str, env: dict[str, str]) -> Plan:
+    """How what an endpoint's link carries is captured; raw sockets need root."""
+    return Plan(_python("fqdnlab.node.capture", "eth0"), env, netns=namespace)
 
 
 def process_plan(

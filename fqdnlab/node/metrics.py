@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fqdnlab.metrics import CONTENT_TYPE, Family, Serving, exposition
 
-__all__ = ["Port", "gather", "merge"]
+__all__ = ["Port", "gather", "merge", "read_all"]
 
 _SECONDS = 2.0
 
@@ -66,8 +66,8 @@ def merge(texts: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for name in heads for line in (*heads[name], *series[name]))
 
 
-def gather(sockets: Mapping[str, tuple[Path, ...]]) -> str:
-    """The metrics of every process that answers, and who does.
+def read_all(sockets: Mapping[str, tuple[Path, ...]]) -> dict[str, str]:
+    """The metrics of every process that answers.
 
     Parameters
     ----------
@@ -81,6 +81,12 @@ def gather(sockets: Mapping[str, tuple[Path, ...]]) -> str:
             if text is not None:
                 texts[name] = text
                 break
+    return texts
+
+
+def gather(sockets: Mapping[str, tuple[Path, ...]]) -> str:
+    """The metrics of every process that answers, and who does, as one; see `read_all`."""
+    texts = read_all(sockets)
     up = [({"process": name}, float(name in texts)) for name in sockets]
     own = Family("fqdnlab_process_answers", "gauge", "Whether a process tells its metrics", up)
     return merge({"node": exposition([own]), **texts})

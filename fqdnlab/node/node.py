@@ -86,12 +86,16 @@ class Node:
         return self._port.number if self._port is not None else 0
 
     def _metrics(self) -> str:
+        return gather(self.metrics_sockets())
+
+    def metrics_sockets(self) -> dict[str, tuple[Path, ...]]:
+        """Name of each process → where its metrics' socket may be."""
         paths = self.lab.paths
         sockets: dict[str, tuple[Path, ...]] = {
             name: (paths.metrics_socket(name),) for name in PROCESSES
         }
         sockets["proxy"] = (paths.proxy / "metrics.sock", paths.proxy_state / "metrics.sock")
-        return gather(sockets)
+        return sockets
 
     def netns_path(self, endpoint: str) -> Path:
         """Where the namespace of an endpoint is pinned."""

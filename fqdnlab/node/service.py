@@ -20,10 +20,13 @@ from fqdnlab.errors import (
     UnavailableError,
     UsageError,
 )
+from fqdnlab.node.commands import capture_plan
 from fqdnlab.node.endpoints import as_message
 from fqdnlab.node.evidence import read_evidence
+from fqdnlab.node.metrics import read_all
 from fqdnlab.node.node import Node
 from fqdnlab.node.plan import Plan
+from fqdnlab.node.processes import clean_environment
 from fqdnlab.node.run import Command
 from fqdnlab.node.supervisor import Slot
 from fqdnlab.node.users import command_environment, command_user
@@ -172,6 +175,15 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
         return read_evidence(self._node.lab.paths, self._node.endpoints.messages())
 
     @_typed
+    def Metrics(self, request: object, context: object) -> pb.MetricsReply:
+        sockets = self._node.metrics_sockets()
+        texts = read_all(sockets)
+        return pb.MetricsReply(
+            process=[pb.ProcessMetrics(process=name, text=text) for name, text in texts.items()],
+            silent=[name for name in sockets if name not in texts],
+        )
+
+    @_typed
     def Shutdown(self, request: object, context: object) -> pb.ShutdownReply:
         self._node.shut_down()
         return pb.ShutdownReply()
@@ -193,10 +205,15 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
         yield from command.outputs()
 
     def _command(self, first: pb.RunInput | None) -> Command:
-        if first is None or first.WhichOneof("what") != "start" or not first.start.argv:
+        if first is None or first.WhichOneof("what") != "start":
             raise UsageError("the first message of Run must say what to start")
         start, node = first.start, self._node
         record = node.endpoints.get(start.endpoint)
+        if start.capture:
+            plan = capture_plan(str(node.netns_path(record.name)), clean_environment())
+            return Command(plan, start.timeout)
+        if not start.argv:
+            raise UsageError("the first message of Run must say what to start")
         user = command_user(node.lab.uid, node.lab.gid)
         plan = Plan(
             argv=list(start.argv),

@@ -11,7 +11,13 @@ import fqdnlab
 
 
 def test_the_public_names_are_these() -> None:
-    assert sorted(fqdnlab.__all__) == ["FqdnlabError", "Lab", "__version__", "machine_service"]
+    assert sorted(fqdnlab.__all__) == [
+        "FqdnlabError",
+        "Lab",
+        "__version__",
+        "machine_service",
+        "open_recording",
+    ]
 
 
 @pytest.mark.parametrize("name", fqdnlab.__all__)
