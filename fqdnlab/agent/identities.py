@@ -86,6 +86,12 @@ class Numbers(Generic[K]):
         """The lowest number that was never given."""
         return self._next
 
+    def copy(self) -> Numbers[K]:
+        """Another one that has given the same."""
+        made: Numbers[K] = Numbers(self._next, self._last)
+        made._of, made._key, made._free = dict(self._of), dict(self._key), list(self._free)
+        return made
+
     def retain(self, keys: Collection[K]) -> None:
         """Take back the numbers of all but `keys`."""
         for key in [k for k in self._of if k not in keys]:
@@ -191,6 +197,13 @@ class Identities:
             self._local.avoid(number)
         elif number >= CLUSTER:
             self._cluster.avoid(number)
+
+    def copy(self) -> Identities:
+        """Another one that has given the same."""
+        made = Identities()
+        made._cluster, made._local = self._cluster.copy(), self._local.copy()
+        made._news = list(self._news)
+        return made
 
     def following(self) -> list[int]:
         """The lowest numbers that were never given."""

@@ -119,6 +119,7 @@ def _to_learned(values: list[Any]) -> Learned:
 
 _TO_JSON: dict[str, Any] = {
     "start": lambda _: None,
+    "back": lambda _: None,
     "apply": _policies,
     "delete": list,
     "endpoints": lambda found: [_endpoint(e) for e in found],
@@ -132,7 +133,7 @@ _TO_JSON: dict[str, Any] = {
 def _again(state: AgentState, event: Mapping[str, Any], parse: Parse) -> list[Operation]:
     """Let the state handle `event` once more."""
     kind, what, now = event["kind"], event["what"], event["boottime_ns"]
-    if kind == "start":
+    if kind in ("start", "back"):
         return state.rebuild()
     if kind == "apply":
         found = [

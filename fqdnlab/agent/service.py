@@ -15,7 +15,7 @@ from fqdnlab.agent.cluster import Endpoint, Learned
 from fqdnlab.agent.held import enforces
 from fqdnlab.agent.kernel import Kernel
 from fqdnlab.agent.mappings import Collected, Mapping
-from fqdnlab.agent.operations import Operation
+from fqdnlab.agent.operations import Operation, removals_first
 from fqdnlab.agent.publisher import Publisher
 from fqdnlab.agent.rebuilt import rebuild_numbers
 from fqdnlab.agent.recorder import Recorder
@@ -24,6 +24,7 @@ from fqdnlab.agent.schedule import Schedule, boottime
 from fqdnlab.agent.snapshot import policy_state
 from fqdnlab.agent.state import RESTORED, AgentState
 from fqdnlab.agent.store import Store
+from fqdnlab.agent.undo import Before
 from fqdnlab.datapath import abi
 from fqdnlab.errors import StateError
 from fqdnlab.model.policy import Policy
@@ -160,13 +161,14 @@ class Core:
         return self._await_proxies(revision, timeout)
 
     def _all_or_nothing(self, kind: str, what: Any, change: Callable[[], list[Operation]]) -> None:
-        state = self.state
-        before = dict(state.policies), dict(state.endpoints), state.revision, state.held
+        before = Before(self.state)
         try:
             self._do(kind, what, change)
         except (StateError, OverflowError, OSError):
-            state.policies, state.endpoints, state.revision, state.held = before
-            self._do("start", None, state.rebuild)  # the kernel's content was read again
+            before.back(self.state)
+            # With the numbers of before, what is to be removed is what nothing points to yet; it
+            # makes room for what is to be put.
+            self._do("back", None, lambda: removals_first(self.state.rebuild()))
             self._changed()
             raise
 
@@ -185,10 +187,13 @@ class Core:
                 self.kernel.detach(old)
             for endpoint in wanted:
                 self.kernel.track(endpoint.id)
-            self._do("endpoints", wanted, lambda: self.state.set_endpoints(wanted))
+            known = self.state.endpoints == {e.id: e for e in wanted}  # as before a restart
+            if not known:
+                self._do("endpoints", wanted, lambda: self.state.set_endpoints(wanted))
             for endpoint in wanted:
                 self.kernel.attach(endpoint)
-            self._changed()
+            if not known:
+                self._changed()
 
     def put_endpoint(self, endpoint: Endpoint) -> None:
         """Enforced when this returns, and known to the proxies or they are late."""

@@ -290,10 +290,13 @@ def test_expressions_select_endpoints(site: Site) -> None:
 
 def test_withdrawing_a_rule_cuts_its_flows(site: Site) -> None:
     kept, gone = {"toCIDR": [f"{A}/32"]}, {"toCIDR": [f"{A6}/128"]}
-    with site.policy(cnp("flows", kept, gone)):
-        with site.hold("web", A) as stays, site.hold("web", A6) as cut:
-            assert stays.alive()
-            assert cut.alive()
-            site.lab.apply(cnp("flows", kept))
-            assert stays.alive()
-            assert not cut.alive(0.5)
+    with (
+        site.policy(cnp("flows", kept, gone)),
+        site.hold("web", A) as stays,
+        site.hold("web", A6) as cut,
+    ):
+        assert stays.alive()
+        assert cut.alive()
+        site.lab.apply(cnp("flows", kept))
+        assert stays.alive()
+        assert not cut.alive(0.5)
