@@ -264,7 +264,6 @@ class _StateLoop:
             trouble="",
             processes=processes_from(status, dict(before.processes)),
             endpoints=len(status.endpoint),
-            selected=sum(e.enforced for e in status.endpoint),
             faults=faults,
             time_scale=time_scale,
             hold=hold,
@@ -286,7 +285,8 @@ class _StateLoop:
         if self._is_due("policies", _POLICY_SECONDS):
             counts = self._reader.policies()
             if counts is not None:
-                seen = replace(seen, policies=counts[0], unenforced=counts[1])
+                every, unenforced, selected = counts
+                seen = replace(seen, policies=every, unenforced=unenforced, selected=selected)
         if self._is_due("mappings", _MAPPING_SECONDS):
             held = self._reader.mappings()
             with self._lock:

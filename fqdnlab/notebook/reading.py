@@ -82,15 +82,20 @@ class StateReader:
             for m in reply.mapping
         ]
 
-    def policies(self) -> tuple[int, int] | None:
-        """How many policies there are, and how many of them are not enforced; None: no answer."""
+    def policies(self) -> tuple[int, int, int] | None:
+        """How many there are, how many are not enforced, how many endpoints the others select.
+
+        None if the agent does not answer.
+        """
         try:
             reply = self._agent_peer.call(
                 self._agent.ListPolicies, pb.ListPoliciesRequest(), _SECONDS
             )
         except FqdnlabError:
             return None
-        return len(reply.policies), sum(not p.enforced for p in reply.policies)
+        enforced = [p for p in reply.policies if p.enforced]
+        selected = {name for p in enforced for name in p.endpoints}
+        return len(reply.policies), len(reply.policies) - len(enforced), len(selected)
 
     def world(self) -> tuple[WorldName, ...] | None:
         """Names and their addresses; None if the world does not answer."""

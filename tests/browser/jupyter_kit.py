@@ -123,8 +123,20 @@ class Tab:
         return tab
 
     def run(self, cell: int) -> None:
-        """Run one cell; does not wait for its end."""
+        """Run one cell; returns when it has begun."""
         self.page.evaluate(_RUN, cell)
+        self.page.wait_for_function(_BEGUN, arg=cell, timeout=20_000)
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel, and wait until it is idle: a cell sent before would be dropped."""
+        self.page.evaluate(_INTERRUPT)
+        self.page.wait_for_function(_IDLE, timeout=30_000)
+
+    def theme(self, name: str) -> None:
+        """Change JupyterLab's theme: Light or Dark."""
+        self.page.evaluate(_THEME, f"JupyterLab {name}")
+        light = "true" if name == "Light" else "false"
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
 
     def text(self, cell: int) -> str:
         """What the output area of a cell shows."""
@@ -145,10 +157,18 @@ _IDLE = """() => {
   const kernel = app?.shell?.currentWidget?.sessionContext?.session?.kernel;
   return kernel?.status === 'idle' && app.shell.currentWidget.content.widgets.length > 0;
 }"""
-_RUN = """async (index) => {
+_RUN = """(index) => {
   const panel = window.jupyterapp.shell.currentWidget;
   panel.content.activeCellIndex = index;
+  window.countBefore = panel.content.widgets[index].model.executionCount;
   window.jupyterapp.commands.execute('notebook:run-cell');
 }"""
+_BEGUN = """(index) => {
+  const model = window.jupyterapp.shell.currentWidget.content.widgets[index].model;
+  return model.executionState === 'running' || model.executionCount !== window.countBefore;
+}"""
+_INTERRUPT = """() =>
+  window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()"""
+_THEME = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 _OUTPUT = """(index) =>
   window.jupyterapp.shell.currentWidget.content.widgets[index].outputArea.node.innerText"""

@@ -134,7 +134,7 @@ export default {
     });
     const pause = h("button", { "aria-pressed": "false" }, "Pause");
     const body = h("tbody", {});
-    const widths = ["84px", "64px", "", "112px", "130px", "150px"];
+    const widths = ["84px", "64px", "", "124px", "130px", "150px"];
     const heads = ["time", "endpoint", "to", "verdict", "why", "rule"];
     const table = h("table", { class: "fq-flows", "aria-label": "Flows, newest first" },
       h("colgroup", {}, ...widths.map((w) => h("col", w ? { style: `width:${w}` } : {}))),
