@@ -21,6 +21,7 @@ def families(core: Core) -> list[Family]:
             "ipcache_cidr": len(state.content.cidr),
         }
         removed = core.collected.removed
+        writes = dict(core.kernel.writes)
 
     def one(name: str, kind: str, text: str, value: float) -> Family:
         return Family(name, kind, text, [({}, value)])
@@ -37,5 +38,11 @@ def families(core: Core) -> list[Family]:
             "gauge",
             "Entries of the kernel's maps",
             [({"map": name}, count) for name, count in entries.items()],
+        ),
+        Family(
+            "fqdnlab_map_writes_total",
+            "counter",
+            "Entries written to or removed from the kernel's maps",
+            [({"map": name}, count) for name, count in writes.items()],
         ),
     ]

@@ -49,6 +49,8 @@ class Kernel:
             "cidr": self.maps.cidrs,
             "endpoint": self.maps.endpoints,
         }
+        #: Entries written or removed since the start, by map.
+        self.writes = dict.fromkeys(self._tables, 0)
         self._uplink = 0
         # Raised at each start: one who died may have written entries and not got to saying so.
         self._epoch = self.maps.epoch() + 1
@@ -96,11 +98,14 @@ class Kernel:
             if table == "epoch":
                 self._epoch += 1
                 self._put_config()
-            elif puts:
-                self._put(table, [(o.key, o.value) for o in group])
+                continue
+            entries = [(o.key, o.value) for o in group]
+            self.writes[table] += len(entries)
+            if puts:
+                self._put(table, entries)
             else:
-                for operation in group:
-                    self._tables[table].delete(operation.key)
+                for key, _ in entries:
+                    self._tables[table].delete(key)
 
     def _put(self, table: str, entries: list[tuple[bytes, bytes]]) -> None:
         try:
