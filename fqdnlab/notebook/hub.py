@@ -238,6 +238,7 @@ class _StateLoop:
         self._lives = lives
         self._lock = lock
         self._due: dict[str, float] = {}
+        self._addresses = -1  # as many as were listed last
 
     def close(self) -> None:
         self._reader.close()
@@ -287,8 +288,10 @@ class _StateLoop:
             if counts is not None:
                 every, unenforced, selected = counts
                 seen = replace(seen, policies=every, unenforced=unenforced, selected=selected)
-        if self._is_due("mappings", _MAPPING_SECONDS):
+        moved = numbers is not None and numbers.addresses != self._addresses
+        if moved or self._is_due("mappings", _MAPPING_SECONDS):
             held = self._reader.mappings()
+            self._addresses = -1 if held is None else len(held)
             with self._lock:
                 self._lives.take_mappings(held, time.time())
         return seen

@@ -127,10 +127,14 @@ class Tab:
         self.page.evaluate(_RUN, cell)
         self.page.wait_for_function(_BEGUN, arg=cell, timeout=20_000)
 
-    def interrupt(self) -> None:
-        """Interrupt the kernel, and wait until it is idle: a cell sent before would be dropped."""
+    def interrupt(self, cell: int) -> None:
+        """Interrupt a cell and wait for its end: what is sent before would be dropped."""
         self.page.evaluate(_INTERRUPT)
-        self.page.wait_for_function(_IDLE, timeout=30_000)
+        self.wait(cell)
+
+    def wait(self, cell: int, seconds: float = 30) -> None:
+        """Wait until a cell has ended.  (The kernel's state tells nothing: subshells have it too.)"""
+        self.page.wait_for_function(_ENDED, arg=cell, timeout=seconds * 1000)
 
     def theme(self, name: str) -> None:
         """Change JupyterLab's theme: Light or Dark."""
@@ -166,6 +170,10 @@ _RUN = """(index) => {
 _BEGUN = """(index) => {
   const model = window.jupyterapp.shell.currentWidget.content.widgets[index].model;
   return model.executionState === 'running' || model.executionCount !== window.countBefore;
+}"""
+_ENDED = """(index) => {
+  const cell = window.jupyterapp.shell.currentWidget.content.widgets[index];
+  return cell.model.executionState !== 'running' && cell.model.executionCount !== null;
 }"""
 _INTERRUPT = """() =>
   window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()"""
