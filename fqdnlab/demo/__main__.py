@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-import fqdnlab
 from fqdnlab.demo.claims import Outcome
-from fqdnlab.demo.policies import UNSUPPORTED, WEB_EGRESS
-from fqdnlab.demo.report import render
-from fqdnlab.demo.story import SETTINGS, Story
+from fqdnlab.demo.console import table
+from fqdnlab.demo.files import write_flows, write_report
+from fqdnlab.demo.scenery import Scenery
+from fqdnlab.demo.story import ADDRESSES, SETTINGS, TRACKER, Hooks, Story
 from fqdnlab.errors import FqdnlabError
 from fqdnlab.lab import Lab, machine_service
-from fqdnlab.plots import timeline
 
-__all__ = ["main"]
+__all__ = ["main", "perform"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,71 +34,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     try:
         with machine_service():
-            return _run(console, args.out, args.name, args.rate)
+            outcomes = perform(console, args.out, args.name, args.rate)
     except FqdnlabError as error:
-        console.print(f"[bold]The demo could not start:[/bold] {error}")
+        console.print(f"[bold]The demo could not start:[/bold] {error}", soft_wrap=True)
         return 4
     except KeyboardInterrupt:
         console.print("interrupted; the lab was taken down")
         return 130
-
-
-def _run(console: Console, out: Path, name: str, rate: float) -> int:
-    start = time.time()
-    with Lab(name, **SETTINGS) as lab:
-        console.print(f"lab {name} is up after {time.time() - start:.1f} s")
-        story = Story(lab, tell=lambda text: console.print(text, soft_wrap=True), rate=rate)
-        begin = time.time()
-        outcomes = story.play()
-        console.print(_table(outcomes))
-        _write(out, lab, story, outcomes, begin)
-    took = time.time() - start
-    console.print(
-        f"report: {out / 'report.html'} · flows: {out / 'flows.jsonl'} · {took:.0f} s in all"
-    )
     return 0 if all(o.holds for o in outcomes) else 1
 
 
-def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(show_lines=True)
-    table.add_column("", justify="right")
-    for column in ("claim", "expected", "observed"):
-        table.add_column(column, ratio=1)
-    table.add_column("verdict", no_wrap=True)
-    for o in outcomes:
-        verdict = "[blue]▲ holds[/blue]" if o.holds else "[bold red]✕ FAILS[/bold red]"
-        table.add_row(str(o.claim.number), o.claim.text, o.claim.expected, o.observed, verdict)
-    return table
+def perform(
+    console: Console,
+    out: Path,
+    name: str = "demo",
+    rate: float = 1000.0,
+    hooks: Hooks | None = None,
+    last: int = 8,
+) -> list[Outcome]:
+    """Play the story in a lab of its own; print the table and write the files into `out`.
 
-
-def _write(out: Path, lab: Lab, story: Story, outcomes: Sequence[Outcome], begin: float) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    flows = lab.flows()
-    packets = flows[flows["kind"] == "packet"] if not flows.empty else flows
-    figure = timeline(
-        packets, lab.queries(), lab.faults(), story.changes, t0=begin, end=time.time()
+    Parameters
+    ----------
+    console : rich.console.Console
+    out : Path
+        Made if it is not there; gets ``report.html`` and ``flows.jsonl``.
+    name, rate, hooks, last
+        As of `Lab` and `Story`.
+    """
+    start = time.time()
+    with Lab(name, **SETTINGS) as lab:
+        console.print(f"lab {name} is up after {time.time() - start:.1f} s")
+        story = Story(lab, hooks, lambda text: console.print(text, soft_wrap=True), rate)
+        begin = time.time()
+        with Scenery(lab, TRACKER, ADDRESSES) as scenery:
+            outcomes = story.play(last)
+            end = time.time()
+        console.print()
+        console.print(table(outcomes, console))
+        out.mkdir(parents=True, exist_ok=True)
+        write_report(out, lab, outcomes, story.changes, scenery.mappings(), begin, end)
+        write_flows(out, lab)
+        _give_to_caller(out)
+    took = time.time() - start
+    console.print(
+        f"report: {out / 'report.html'} · flows: {out / 'flows.jsonl'} · {took:.0f} s in all",
+        soft_wrap=True,
     )
-    facts = [
-        ("fqdnlab", fqdnlab.__version__),
-        ("kernel", platform.release()),
-        ("enforcer", f"{lab.agent_status().attach}, BPF maps and links pinned"),
-        ("lab settings", json.dumps(SETTINGS)),
-        ("packet flows", f"{len(packets)}, {int((packets['verdict'] == 'DROPPED').sum())} dropped"),
-        ("DNS records", str(len(lab.queries()))),
-    ]
-    policies = [("Policy of web", WEB_EGRESS), ("Accepted, not enforced", UNSUPPORTED)]
-    when = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(begin))
-    _replace(out / "report.html", render(outcomes, figure, policies, facts, when))
-    with open(out / "flows.jsonl", "w", encoding="utf-8") as file:
-        for line in lab.flow_lines():
-            file.write(line + "\n")
-    _give_to_caller(out)
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_suffix(path.suffix + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    return outcomes
 
 
 def _give_to_caller(out: Path) -> None:

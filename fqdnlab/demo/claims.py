@@ -97,7 +97,7 @@ CLAIMS: dict[int, Claim] = {
         (
             8,
             "A connection established before it all survives all of it",
-            "the same connection delivers to the end, without a gap",
+            "the same connection works to the end, even past the life of its mapping",
         ),
         (
             9,

@@ -6,7 +6,7 @@ package.
 
 from __future__ import annotations
 
-__all__ = ["CONNECT", "LOAD", "STREAM"]
+__all__ = ["CONNECT", "HOLD", "KNOCK", "LOAD"]
 
 #: argv: address port.  Prints "connected ADDRESS" or the error; exit 0 or 1.
 CONNECT = """
@@ -18,39 +18,80 @@ except OSError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
 
-#: argv: address host seconds.  Holds one HTTP connection to /stream until SIGTERM and prints
-#: "chunks N longest_gap SECONDS ended REASON" at the end.
-STREAM = """
+#: argv: address host.  Holds one HTTP connection and asks on it again and again, until SIGTERM
+#: (then 20 times more: alive at the end) or a silence of 6 s; prints "exchanges N longest_gap
+#: SECONDS ended REASON".
+HOLD = """
 import signal, socket, sys, time
-address, host, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-class Asked(Exception):
-    pass
-def asked(*_):
-    raise Asked
-signal.signal(signal.SIGTERM, asked)
-s = socket.create_connection((address, 80), timeout=5)
-s.sendall(f"GET /stream?seconds={seconds:g}&interval=0.2 HTTP/1.1\\r\\nHost: {host}\\r\\n"
-          "Connection: close\\r\\n\\r\\n".encode())
-s.settimeout(None)
-chunks, gap, last, reason = 0, 0.0, time.monotonic(), "end of stream"
+address, host = sys.argv[1:3]
+left = -1
+def ask(*_):
+    global left
+    left = 20
+signal.signal(signal.SIGTERM, ask)
+s = socket.create_connection((address, 80), timeout=6)
+request = f"GET /json HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode()
+def exchange():
+    s.sendall(request)
+    data = b""
+    while not data.endswith(b"}\\n"):
+        piece = s.recv(65536)
+        if not piece:
+            raise OSError("closed by the server")
+        data += piece
 print("open", s.getpeername()[0], flush=True)
+count, gap, last, reason = 0, 0.0, time.monotonic(), "on request"
 try:
-    while s.recv(65536):
+    while left:
+        left -= left > 0
+        exchange()
         now = time.monotonic()
-        gap, last, chunks = max(gap, now - last), now, chunks + 1
-except Asked:
-    reason = "on request"
+        gap, last, count = max(gap, now - last), now, count + 1
+        time.sleep(0.1)
+except TimeoutError:
+    reason = "silent for 6 s"
 except OSError as error:
     reason = f"{type(error).__name__}: {error}"
 gap = max(gap, time.monotonic() - last)
-print("chunks", chunks, "longest_gap", round(gap, 2), "ended", reason, flush=True)
+print("exchanges", count, "longest_gap", round(gap, 2), "ended", reason, flush=True)
 """
 
-#: argv: server rate seconds name...  Sends questions at a fixed rate, each once, never again;
-#: prints "sent N answered N refused N seconds S".
+#: argv: name address...  Tries a new connection to each address four times a second, and looks the
+#: name up every other second; until it is ended.  Something for verdicts to fall on.
+KNOCK = """
+import socket, sys, threading, time
+def look_up():
+    while True:
+        try:
+            socket.getaddrinfo(sys.argv[1], 80, socket.AF_INET)
+        except OSError:
+            pass
+        time.sleep(2)
+threading.Thread(target=look_up, daemon=True).start()
+due = time.monotonic()
+while True:
+    opened = []
+    for address in sys.argv[2:]:
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex((address, 80))
+        opened.append(s)
+    due += 0.25
+    time.sleep(max(0.0, due - time.monotonic()))
+    for s in opened:
+        s.close()
+"""
+
+#: argv: server rate seconds name...  Sends questions at a fixed rate, each once, never again, until
+#: SIGTERM and then `seconds` more; prints "sent N answered N refused N seconds S".
 LOAD = """
-import random, select, socket, struct, sys, time
-server, rate, seconds, names = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
+import select, signal, socket, struct, sys, time
+server, rate, more, names = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
+end = float("inf")
+def ask(*_):
+    global end
+    end = min(end, time.monotonic() + more)
+signal.signal(signal.SIGTERM, ask)
 def question(name):
     labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split("."))
     return struct.pack("!5H", 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, 1, 1)
@@ -62,11 +103,11 @@ for s in socks:
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     poll.register(s.fileno(), select.EPOLLIN); by_fd[s.fileno()] = s
 waiting, sent, answered, refused = set(), 0, 0, 0
-start = time.monotonic(); total = int(rate * seconds)
+start = time.monotonic()
 print("started", flush=True)
 while True:
     now = time.monotonic()
-    due = min(total, int((now - start) * rate))
+    due = int((min(now, end) - start) * rate)
     while sent < due:
         s = socks[sent % len(socks)]
         ident = (sent // len(socks)) & 0xFFFF
@@ -86,8 +127,7 @@ while True:
             pass
         except OSError:
             pass
-    if sent >= total and (not waiting or now - start > seconds + 5):
+    if now > end and (not waiting or now > end + 5):
         break
-took = round(time.monotonic() - start, 2)
-print("sent", sent, "answered", answered, "refused", refused, "seconds", took)
+print("sent", sent, "answered", answered, "refused", refused, "seconds", round(end - start, 2))
 """

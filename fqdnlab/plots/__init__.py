@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fqdnlab.plots.intervals import Interval, Outage, mapping_intervals, outages
+from fqdnlab.plots.intervals import Interval, Outage, mapping_intervals, outages, sampled_intervals
 from fqdnlab.plots.timeline import timeline
 
-__all__ = ["Interval", "Outage", "mapping_intervals", "outages", "timeline"]
+__all__ = ["Interval", "Outage", "mapping_intervals", "outages", "sampled_intervals", "timeline"]

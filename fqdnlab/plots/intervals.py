@@ -5,11 +5,11 @@ Pure: lists of plain records in, intervals out; no DataFrame, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Interval", "Outage", "mapping_intervals", "outages"]
+__all__ = ["Interval", "Outage", "mapping_intervals", "outages", "sampled_intervals"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Interval:
     name, address : str
     start, stop : float
         Seconds on the axis of the records.
-    state : {"enforced", "waits", "refused"}
-        Open in the kernel; resolved, but the agent that would open it is dead; refused (a moment).
+    state : {"enforced", "zombie", "waits", "refused"}
+        Open in the kernel; past its time, open to flows that were there before; resolved, but the
+        agent that would open it is dead; refused (a moment).
     """
 
     name: str
@@ -103,11 +104,82 @@ def mapping_intervals(
     list of Interval
         Sorted by name, then start; touching intervals of one state are joined.
     """
-    agent_away = [o for o in away if o.process == "agent" and o.stop > o.start]
+    agent_away = _agent(away)
     found: list[Interval] = []
     for record in queries:
         found.extend(_of_record(record, agent_away, end))
     return _joined(found)
+
+
+def sampled_intervals(
+    samples: Iterable[Mapping[str, Any]],
+    queries: Iterable[Mapping[str, Any]],
+    away: Iterable[Outage],
+    end: float,
+) -> list[Interval]:
+    """When each address was open for each name, read from looks at the agent's mappings.
+
+    What a look cannot tell (who waits, who was refused) is read from DNS records, as in
+    `mapping_intervals`.  While the agent is away, what it had goes on: the kernel holds it.
+
+    Parameters
+    ----------
+    samples : iterable of mapping
+        ``time`` (seconds), ``name``, ``ip``, ``state`` (enforced, expired, zombie) of each mapping
+        at each look; in order of time.
+    queries, away, end
+        As of `mapping_intervals`.
+    """
+    rows, agent_away = list(queries), _agent(away)
+    rest = [i for i in mapping_intervals(rows, agent_away, end) if i.state in ("waits", "refused")]
+    looks = _looks(samples)
+    begins = _moments(rows, agent_away)
+    open_: dict[tuple[str, str], Interval] = {}
+    found: list[Interval] = []
+    before = 0.0
+    for time, states in looks:
+        for key in [k for k in open_ if states.get(k) != open_[k].state]:
+            found.append(replace(open_.pop(key), stop=time))
+        for key, state in states.items():
+            if key not in open_:
+                start = min((t for t in begins.get(key, ()) if before < t <= time), default=time)
+                open_[key] = Interval(*key, start, end, state)
+        before = time
+    return _joined([*rest, *found, *open_.values()])
+
+
+def _looks(samples: Iterable[Mapping[str, Any]]) -> list[tuple[float, dict[tuple[str, str], str]]]:
+    """At each look, the best state that any endpoint's mapping of (name, address) is in."""
+    looks: dict[float, dict[tuple[str, str], str]] = {}
+    for sample in samples:
+        states = looks.setdefault(float(sample["time"]), {})
+        key = (str(sample["name"]).rstrip("."), str(sample["ip"]))
+        state = "zombie" if sample["state"] == "zombie" else "enforced"
+        if states.get(key) != "enforced":
+            states[key] = state
+    return sorted(looks.items())
+
+
+def _moments(
+    queries: Iterable[Mapping[str, Any]], agent_away: Sequence[Outage]
+) -> dict[tuple[str, str], list[float]]:
+    """When (name, address) may have begun to be open: at an answer, or when the agent came back."""
+    moments: dict[tuple[str, str], list[float]] = {}
+    for record in queries:
+        if record.get("mapping_state") == "waits":
+            time = next((o.stop for o in agent_away if o.start <= record["time"] <= o.stop), None)
+        else:
+            time = float(record["time"])
+        if time is None:
+            continue
+        for address in record["ips"] or ():
+            key = (str(record["query"]).rstrip("."), str(address))
+            moments.setdefault(key, []).append(time)
+    return moments
+
+
+def _agent(away: Iterable[Outage]) -> list[Outage]:
+    return [o for o in away if o.process == "agent" and o.stop > o.start]
 
 
 def _of_record(record: Mapping[str, Any], away: list[Outage], end: float) -> list[Interval]:

@@ -15,15 +15,21 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from fqdnlab.plots.intervals import Interval, Outage, mapping_intervals, outages
+from fqdnlab.plots.intervals import (
+    Interval,
+    Outage,
+    mapping_intervals,
+    outages,
+    sampled_intervals,
+)
+from fqdnlab.plots.lanes import draw_lanes, lanes_of
+from fqdnlab.plots.notes import Note, place
+from fqdnlab.plots.palette import ALLOWED, BANDS, DROPPED, INK, MONO, SANS
 
 __all__ = ["ALLOWED", "DROPPED", "timeline"]
 
-ALLOWED = "#0072B2"
-DROPPED = "#D55E00"
-_INK = "#777777"  # reads on white and on black
-_BAND = {"killed": DROPPED, "hung": "#CC79A7", "upgraded": _INK}
-_MONO = "DejaVu Sans Mono, ui-monospace, monospace"
+_LEFT, _RIGHT, _BOTTOM = 150, 14, 74  # pixels beside the axes
+_FLOWS, _LANE, _GAP, _NOTE = 150, 27, 26, 16  # heights in pixels
 
 
 def timeline(
@@ -31,10 +37,11 @@ def timeline(
     queries: pd.DataFrame,
     faults: pd.DataFrame,
     changes: Sequence[Mapping[str, Any]] = (),
+    mappings: pd.DataFrame | None = None,
     *,
     t0: float,
     end: float,
-    bin_seconds: float = 1.0,
+    bin_seconds: float = 0.0,
 ) -> go.Figure:
     """Draw what happened between `t0` and `end`.
 
@@ -49,32 +56,54 @@ def timeline(
         ``time``, ``process``, ``action``.
     changes : sequence of mapping
         World changes: ``time`` (Unix seconds), ``text``.
+    mappings : DataFrame, optional
+        Looks at the agent's mappings: ``time`` (Unix seconds), ``name``, ``ip``, ``state``.
+        With it, addresses are shown as long as they were open, and zombies too; without it, as
+        long as the TTLs of the answers say.
     t0, end : float
         Unix seconds; the axis shows seconds since `t0`.
     bin_seconds : float
-        Width of a bar.
+        Width of a bar; 0: a fitting one.
 
     Returns
     -------
     plotly.graph_objects.Figure
+        As wide as its place; about 620 pixels at least are needed.
     """
     span = end - t0
     away = outages(_seconds(faults, t0), span)
-    intervals = mapping_intervals(_seconds(queries, t0), away, span)
-    lanes = _lanes(intervals)
+    intervals = _intervals(_seconds(queries, t0), mappings, away, t0, span)
+    lanes = lanes_of(intervals)
+    notes = place([*_fault_notes(away, span), *_change_notes(changes, t0)], span)
+    heights = [_FLOWS, _LANE * max(4, len(lanes))]
     figure = make_subplots(
         rows=2,
         cols=1,
         shared_xaxes=True,
-        vertical_spacing=0.06,
-        row_heights=[0.36, 0.64],
+        vertical_spacing=_GAP / (sum(heights) + _GAP),
+        row_heights=heights,
     )
-    _bars(figure, _seconds(flows, t0), bin_seconds)
-    _gantt(figure, intervals, lanes)
+    _bars(figure, _seconds(flows, t0), bin_seconds or _fitting(span))
+    draw_lanes(figure, intervals, lanes, span)
     _bands(figure, away, span)
     _marks(figure, changes, t0)
-    _dress(figure, lanes, span)
+    _annotate(figure, notes)
+    _dress(figure, sum(heights) + _GAP, 1 + max((n.row for n in notes), default=0), span)
     return figure
+
+
+def _intervals(
+    queries: list[dict[str, Any]],
+    mappings: pd.DataFrame | None,
+    away: list[Outage],
+    t0: float,
+    span: float,
+) -> list[Interval]:
+    if mappings is None:
+        return mapping_intervals(queries, away, span)
+    looks = mappings.assign(time=mappings["time"] - t0).to_dict("records")
+    samples = [{str(k): v for k, v in row.items()} for row in looks]
+    return sampled_intervals(samples, queries, away, span)
 
 
 def _seconds(frame: pd.DataFrame, t0: float) -> list[dict[str, Any]]:
@@ -85,6 +114,12 @@ def _seconds(frame: pd.DataFrame, t0: float) -> list[dict[str, Any]]:
     for row in rows:
         row["time"] = pd.Timestamp(row["time"]).timestamp() - t0
     return sorted((r for r in rows if r["time"] >= 0), key=lambda r: r["time"])
+
+
+def _fitting(span: float) -> float:
+    """A width that makes some 60 bars, and that people count in."""
+    widths = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
+    return next((w for w in widths if span / w <= 72), 120.0)
 
 
 def _bars(figure: go.Figure, rows: list[dict[str, Any]], width: float) -> None:
@@ -101,156 +136,124 @@ def _bars(figure: go.Figure, rows: list[dict[str, Any]], width: float) -> None:
             x=[(b + 0.5) * width for b in bins],
             y=[sign * counts[b] / width for b in bins],
             customdata=[counts[b] / width for b in bins],
-            width=0.9 * width,
-            marker_color=colour,
+            width=0.86 * width,
+            marker={"color": colour, "line": {"width": 0}},
+            showlegend=False,
             name=name,
-            hovertemplate="%{x:.0f} s: %{customdata:.0f}/s<extra>" + name + "</extra>",
+            hovertemplate="%{x:.1f} s: %{customdata:.0f}/s<extra>" + name + "</extra>",
             row=1,
             col=1,
         )
+    most = {1: max(up.values(), default=0) / width, -1: max(down.values(), default=0) / width}
+    _count_axis(figure, most[1], most[-1])
 
 
-def _lanes(intervals: list[Interval]) -> dict[tuple[str, str], int]:
-    """A lane for each name and address, in the order in which names first appear."""
-    first: dict[tuple[str, str], float] = {}
-    for one in intervals:
-        key = (one.name, one.address)
-        first[key] = min(first.get(key, one.start), one.start)
-    names = sorted(
-        {n for n, _ in first}, key=lambda n: min(t for (m, _), t in first.items() if m == n)
+def _count_axis(figure: go.Figure, up: float, down: float) -> None:
+    """Both directions count upwards from the line between them."""
+    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if max(up, down) / s <= 4), 1000)
+    marks = range(-int(down // step) * step, int(up // step) * step + 1, step)
+    room = max(up + down, 1) * 0.05
+    figure.update_yaxes(
+        tickvals=list(marks),
+        ticktext=[f"{abs(m):,}" for m in marks],
+        range=[-max(down, up / 8, 0.5) - room, max(up, down / 8, 0.5) + room],
+        gridcolor="rgba(128,128,128,0.16)",
+        zerolinecolor="rgba(128,128,128,0.75)",
+        row=1,
+        col=1,
     )
-    order = [
-        key
-        for name in names
-        for key in sorted((k for k in first if k[0] == name), key=first.__getitem__)
-    ]
-    return {key: row for row, key in enumerate(order)}
+    for y, anchor, text, colour in (
+        (1.0, "top", "▲ allowed /s", ALLOWED),
+        (0.0, "bottom", "✕ dropped /s", DROPPED),
+    ):
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", xshift=-_LEFT + 2, y=y, yref="y domain",
+            yanchor=anchor, text=f"<b>{text}</b>", showarrow=False, font={"color": colour},
+        )  # fmt: skip
 
 
-_LOOK: dict[str, dict[str, Any]] = {
-    "enforced": {"color": ALLOWED, "pattern": {"shape": ""}},
-    "waits": {
-        "color": "rgba(213,94,0,0.15)",
-        "line": {"color": DROPPED, "width": 1},
-        "pattern": {"shape": "/", "fgcolor": DROPPED, "size": 6, "solidity": 0.3},
-    },
-}
-_WORDS = {
-    "enforced": "enforced: open in the kernel",
-    "waits": "resolved, waits for the agent",
-    "refused": "✕ refused by the proxy",
-}
+def _fault_notes(away: list[Outage], span: float) -> list[Note]:
+    """A note for each fault; a run of the same is told once, with its count."""
+    notes: list[Note] = []
+    runs: dict[str, tuple[float, int, Outage]] = {}
+    for one in [*away, None]:
+        for label, (last, count, first) in list(runs.items()):
+            if one is None or one.start - last > span / 6:
+                times = f" ×{count}" if count > 1 else ""
+                notes.append(Note(first.start, f"{label}{times}", BANDS[first.what], bold=True))
+                del runs[label]
+        if one is not None:
+            label = f"{one.process} {one.what}"
+            _, count, first = runs.get(label, (0.0, 0, one))
+            runs[label] = (one.start, count + 1, first)
+    return notes
 
 
-def _gantt(figure: go.Figure, intervals: list[Interval], lanes: dict[tuple[str, str], int]) -> None:
-    for state, look in _LOOK.items():
-        some = [i for i in intervals if i.state == state]
-        if not some:
-            continue
-        figure.add_bar(
-            orientation="h",
-            base=[i.start for i in some],
-            x=[max(i.stop - i.start, 0.05) for i in some],
-            y=[lanes[(i.name, i.address)] for i in some],
-            text=[i.address for i in some],
-            textposition="inside",
-            insidetextanchor="start",
-            insidetextfont={"family": _MONO, "size": 11},
-            width=0.62,
-            marker=look,
-            name=_WORDS[state],
-            customdata=[[i.name, i.address, i.start, i.stop] for i in some],
-            hovertemplate="%{customdata[0]} → %{customdata[1]}<br>"
-            "%{customdata[2]:.1f} s to %{customdata[3]:.1f} s<extra>" + _WORDS[state] + "</extra>",
-            row=2,
-            col=1,
-        )
-    refused = [i for i in intervals if i.state == "refused"]
-    if refused:
-        figure.add_scatter(
-            x=[i.start for i in refused],
-            y=[lanes[(i.name, i.address)] for i in refused],
-            mode="markers",
-            marker={"symbol": "x-thin", "size": 9, "line": {"color": DROPPED, "width": 2}},
-            name=_WORDS["refused"],
-            customdata=[i.name for i in refused],
-            hovertemplate="%{customdata}: refused at %{x:.1f} s<extra></extra>",
-            row=2,
-            col=1,
-        )
+def _change_notes(changes: Sequence[Mapping[str, Any]], t0: float) -> list[Note]:
+    return [Note(float(c["time"]) - t0, str(c["text"]), INK) for c in changes]
 
 
 def _bands(figure: go.Figure, away: list[Outage], span: float) -> None:
-    for row in (1, 2):
-        for one in away:
-            moment = one.stop <= one.start
-            figure.add_vrect(
-                x0=one.start,
-                x1=min(span, one.start + 0.15) if moment else one.stop,
-                fillcolor=_BAND[one.what],
-                opacity=0.45 if moment else 0.13,
-                line_width=0,
-                layer="below",
-                row=row,
-                col=1,
-            )
-    last: dict[str, float] = {}
     for one in away:
-        label = f"{one.process} {one.what}"
-        if one.start - last.get(label, -1e9) < span / 8:
-            continue  # a label for a run of the same, not one on another
-        last[label] = one.start
-        _note(figure, one.start, 1.0, label, _BAND[one.what], "bottom")
+        moment = one.stop <= one.start
+        figure.add_shape(
+            type="rect",
+            x0=one.start,
+            x1=min(span, one.start + span / 240) if moment else one.stop,
+            xref="x2",
+            y0=0,
+            y1=1,
+            yref="paper",
+            fillcolor=BANDS[one.what],
+            opacity=0.5 if moment else 0.14,
+            line_width=0,
+            layer="below",
+        )
 
 
 def _marks(figure: go.Figure, changes: Sequence[Mapping[str, Any]], t0: float) -> None:
     for change in changes:
         x = float(change["time"]) - t0
-        for row in (1, 2):
-            figure.add_vline(x=x, line={"color": _INK, "width": 1, "dash": "dot"}, row=row, col=1)
-        _note(figure, x, 0.6, str(change["text"]), _INK, "bottom")  # in the gap between the rows
+        line = {"color": INK, "width": 1.5, "dash": "dot"}
+        figure.add_shape(type="line", x0=x, x1=x, xref="x2", y0=0, y1=1, yref="paper", line=line)
 
 
-def _note(figure: go.Figure, x: float, y: float, text: str, colour: str, anchor: str) -> None:
-    figure.add_annotation(
-        x=x,
-        xref="x",
-        y=y,
-        yref="paper",
-        text=text,
-        showarrow=False,
-        xanchor="left",
-        yanchor=anchor,
-        font={"size": 11, "color": colour},
-    )
+def _annotate(figure: go.Figure, notes: list[Note]) -> None:
+    for note in notes:
+        figure.add_annotation(
+            x=note.x,
+            xref="x2",
+            xanchor="right" if note.leftward else "left",
+            xshift=-3 if note.leftward else -1,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            yshift=3 + _NOTE * note.row,
+            text=f"<b>{note.text}</b>" if note.bold else note.text,
+            showarrow=False,
+            font={"size": 12, "color": note.colour},
+        )
 
 
-def _dress(figure: go.Figure, lanes: dict[tuple[str, str], int], span: float) -> None:
-    named: set[str] = set()
-    labels: list[str] = []
-    for name, _ in lanes:
-        labels.append("" if name in named else name)
-        named.add(name)
+def _dress(figure: go.Figure, plot_height: int, note_rows: int, span: float) -> None:
+    top = 10 + _NOTE * note_rows
     figure.update_layout(
-        height=250 + 28 * max(4, len(lanes)),
-        margin={"l": 150, "r": 16, "t": 30, "b": 40},
+        height=plot_height + top + _BOTTOM,
+        margin={"l": _LEFT, "r": _RIGHT, "t": top, "b": _BOTTOM, "autoexpand": False},
         bargap=0,
         barmode="overlay",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "Inter, system-ui, sans-serif", "size": 12, "color": _INK},
-        legend={"orientation": "h", "y": -0.12, "x": 0},
-        hoverlabel={"font": {"family": _MONO}},
+        font={"family": SANS, "size": 12, "color": INK},
+        legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0},
+        hoverlabel={"font": {"family": MONO}},
     )
-    grid = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.6)"}
-    figure.update_xaxes(range=[0, span], ticksuffix=" s", **grid)
-    figure.update_yaxes(title_text="flows/s", tickformat=",.0f", row=1, col=1, **grid)
-    figure.update_yaxes(
-        tickvals=list(range(len(labels))),
-        ticktext=labels,
-        range=[len(labels) - 0.4, -0.6],
+    figure.update_xaxes(
+        range=[0, span],
+        ticksuffix=" s",
         showgrid=False,
         zeroline=False,
-        row=2,
-        col=1,
+        ticks="outside",
+        tickcolor="rgba(128,128,128,0.4)",
     )
+    figure.update_xaxes(ticks="", row=1, col=1)
