@@ -49,11 +49,8 @@ class Networks:
         if not lengths:
             return _NO_NETWORKS
         number = int.from_bytes(address[12:] if four else address, "big")
-        return frozenset(
-            places[number >> below]
-            for below, places in lengths.items()
-            if number >> below in places
-        )
+        found = [places.get(number >> below) for below, places in lengths.items()]
+        return frozenset(n for n in found if n is not None) if any(found) else _NO_NETWORKS
 
 
 class Addresses:

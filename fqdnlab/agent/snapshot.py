@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from fqdnlab.agent.cluster import RESOLVER, RESOLVER_ADDRESSES
 from fqdnlab.agent.state import AgentState
@@ -12,8 +12,10 @@ from fqdnlab.model.mapstate import (
     WORLD_IPV6,
     Compiled,
     Identity,
+    IdentityIndex,
     dns_patterns,
     dns_ports,
+    is_wild,
 )
 from fqdnlab.model.policy import FQDNSelector
 from fqdnlab.pb import fqdndata_pb2 as pb
@@ -27,14 +29,15 @@ def policy_state(state: AgentState) -> pb.PolicyState:
     """The whole snapshot, without request id and revision; it replaces all that went before."""
     snapshot = pb.PolicyState()
     by_policy: dict[int, list[pb.DNSPolicy]] = {}
-    known = sorted(state.known_identities(), key=lambda pair: pair[1])
+    numbers = dict(sorted(state.known_identities(), key=lambda pair: pair[1]))
+    index = IdentityIndex(numbers)
     for endpoint_id in sorted(state.endpoints):
         compiled = state.compiled_for(endpoint_id)
         if compiled is None:
             continue
         rules = by_policy.get(id(compiled))
         if rules is None:
-            rules = by_policy[id(compiled)] = list(_dns_policies(state, compiled, known))
+            rules = by_policy[id(compiled)] = list(_dns_policies(state, compiled, index, numbers))
         for rule in rules:
             mine = snapshot.egress_l7_dns_policy.add()
             mine.CopyFrom(rule)
@@ -45,13 +48,16 @@ def policy_state(state: AgentState) -> pb.PolicyState:
 
 
 def _dns_policies(
-    state: AgentState, compiled: Compiled, known: Sequence[tuple[Identity, int]]
+    state: AgentState, compiled: Compiled, index: IdentityIndex, numbers: Mapping[Identity, int]
 ) -> Iterable[pb.DNSPolicy]:
     """One for each set of patterns, with all servers for which it holds."""
     groups: dict[tuple[tuple[str, int], ...], list[pb.DNSServer]] = {}
-    selected = [(i, n) for i, n in known if compiled.selecting(i, wild=True)]
+    asked = [rule.peers for _, rule in compiled.rules if any(p.dns for p in rule.ports or ())]
+    some = {i for peers in asked for p in peers or () for i in index.selected_by(p)}
+    everyone = any(is_wild(peers) for peers in asked)
+    servers = [(i, n) for i, n in numbers.items() if everyone or i in some]
     for port, proto in sorted(dns_ports(compiled)):
-        for identity, number in selected:
+        for identity, number in servers:
             patterns = dns_patterns(compiled, identity, port, proto)
             if not patterns:
                 continue
@@ -60,11 +66,11 @@ def _dns_policies(
                 dns_server_identity=number, dns_server_port=port, dns_server_proto=proto
             )
             groups.setdefault(key, []).append(server)
-    for key, servers in groups.items():
+    for key, holds in groups.items():
         yield pb.DNSPolicy(
             dns_pattern=[text for text, _ in key],
             fqdnlab_rule=[rule for _, rule in key],
-            dns_servers=servers,
+            dns_servers=holds,
         )
 
 

@@ -35,9 +35,10 @@ from fqdnlab.model.mapstate import (
     Compiled,
     Entry,
     Identity,
+    IdentityIndex,
     RuleRef,
     compile_specs,
-    entries_for,
+    entries_of,
     networks_of,
     selectors_of,
     selectors_of_servers,
@@ -78,6 +79,7 @@ class AgentState:
         self._steering: frozenset[FQDNSelector] = frozenset()
         self._wild: dict[int, dict[PortKey, Entry]] = {}
         self._in_use: set[Identity] = set()
+        self._values: dict[tuple[Identity, Identity], bytes] = {}
         self._internal_addresses: set[bytes] = set()
         self._recompile()
 
@@ -211,22 +213,22 @@ class AgentState:
             values = {e.ifindex: self._endpoint_value(e) for e in self.endpoints.values()}
             return difference(self.content, held_content(self.content, values))
         want = Content()
+        self._values.clear()
         self._in_use = {Identity("host", (("reserved:host", ""),)), RESOLVER}
         self._in_use |= {self._addresses.identity(abi.ip16(a)) for a in ("0.0.0.0", "::")}
         self._cluster_addresses(want)
         self._cidrs(want)
         for address in self.mappings.addresses():
-            value = self._ipcache_value(address)
-            if value and address not in want.ipcache:
-                want.ipcache[address] = value
+            pair = self._pair(address)
+            if pair and address not in want.ipcache:
+                want.ipcache[address] = self._value(pair)
         for endpoint in self.endpoints.values():
             key = endpoint.ifindex.to_bytes(4, "little")
             want.endpoint[key] = self._endpoint_value(endpoint)
         for policy_id in self.compiled:
             wild = policy_rows(policy_id, ANY_IDENTITY, self._wild[policy_id], self._rule)
             want.policy.update(wild)
-            for identity in self._in_use:
-                self._identity_rows(want.policy, policy_id, identity)
+        want.policy.update(self._rows(self._in_use))
         self.identities.retain(self._in_use)
         return difference(self.content, want)
 
@@ -257,17 +259,23 @@ class AgentState:
 
     # ------------------------------------------------------------ one address
 
-    def _ipcache_value(self, address: bytes) -> bytes:
-        """Its ipcache entry; empty where the networks that cover it say it all."""
+    def _pair(self, address: bytes) -> tuple[Identity, Identity] | None:
+        """What it is to new flows and to established ones; None where the networks that cover it
+        say it all."""
         fresh, every = self.mappings.names(address)
         old = self._addresses.identity(address, every)
-        new = old if fresh == every else self._addresses.identity(address, fresh)
         if not old.selectors or self._is_internal(address):
-            return b""
-        self._in_use |= {new, old}
-        return abi.IPCACHE_VALUE.pack(
-            self.identities.number(new), self.identities.number(old), 0, 0
-        )
+            return None
+        return (old if fresh == every else self._addresses.identity(address, fresh)), old
+
+    def _value(self, pair: tuple[Identity, Identity]) -> bytes:
+        """The ipcache entry for it, one object for all alike."""
+        found = self._values.get(pair)
+        if found is None:
+            self._in_use.update(pair)
+            found = abi.IPCACHE_VALUE.pack(*map(self.identities.number, pair), 0, 0)
+            self._values[pair] = found
+        return found
 
     def _is_internal(self, address: bytes) -> bool:
         """A name that resolves into the cluster or to the node opens nothing."""
@@ -277,19 +285,15 @@ class AgentState:
         """Entries of a new identity first, then the ipcache points to it (way 2.8)."""
         if address in self._internal_addresses or self.held:
             return []
-        known = set(self._in_use)
-        value = self._ipcache_value(address)
+        pair = self._pair(address)
         had = self.content.ipcache.get(address, b"")
+        if pair is None:
+            return [Operation("ipcache", address)] if had else []
+        fresh = {i for i in pair if i not in self._in_use}
+        value = self._value(pair)
         if value == had:
             return []
-        if not value:
-            return [Operation("ipcache", address)]
-        operations: list[Operation] = []
-        for identity in self._in_use - known:
-            rows: dict[bytes, bytes] = {}
-            for policy_id in self.compiled:
-                self._identity_rows(rows, policy_id, identity)
-            operations += [Operation("policy", k, v) for k, v in rows.items()]
+        operations = [Operation("policy", k, v) for k, v in self._rows(fresh).items()]
         operations.append(Operation("ipcache", address, value))
         if had or self._redirects(address):  # flows to it may be judged otherwise now
             operations.append(Operation("epoch"))
@@ -307,15 +311,23 @@ class AgentState:
             for i in self._in_use
             if i.selectors and self.identities.number(i) not in used
         }
+        if gone:
+            self._values.clear()
         for identity in gone:
             self._in_use.discard(identity)
             self.identities.release(identity)
         numbers = {n.to_bytes(4, "big") for n in gone.values()}
         return [Operation("policy", k) for k in self.content.policy if k[8:12] in numbers]
 
-    def _identity_rows(self, rows: dict[bytes, bytes], policy_id: int, identity: Identity) -> None:
-        entries = entries_for(self.compiled[policy_id], identity)
-        rows.update(policy_rows(policy_id, self.identities.number(identity), entries, self._rule))
+    def _rows(self, identities: Collection[Identity]) -> dict[bytes, bytes]:
+        """Rows of the policy map for these identities, of every policy."""
+        rows: dict[bytes, bytes] = {}
+        index = IdentityIndex(identities)
+        for policy_id, compiled in self.compiled.items() if identities else ():
+            for identity, rules in compiled.selected(index).items():
+                number = self.identities.number(identity)
+                rows.update(policy_rows(policy_id, number, entries_of(rules), self._rule))
+        return rows
 
     def _rule(self, ref: RuleRef | None) -> int:
         return self.rules.get(ref) if ref else 0

@@ -7,14 +7,19 @@ two decides.  So each entry here already carries the strongest of all entries th
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from fqdnlab.model.policy import CIDRPeer, Entity, FQDNSelector, Peer, Policy, Rule, Spec
+from fqdnlab.model.policy import CIDRPeer, FQDNSelector, Policy, Rule
 from fqdnlab.model.ports import EVERYTHING, NUMBERS, PortKey, icmp_key, port_keys
+from fqdnlab.model.selecting import (
+    Compiled,
+    Identity,
+    IdentityIndex,
+    Network,
+    compile_specs,
+    is_wild,
+)
 
 __all__ = [
     "ALLOW",
@@ -27,66 +32,24 @@ __all__ = [
     "Compiled",
     "Entry",
     "Identity",
+    "IdentityIndex",
     "Network",
     "RuleRef",
     "compile_specs",
     "dns_patterns",
     "dns_ports",
     "entries_for",
+    "entries_of",
+    "is_wild",
     "networks_of",
     "selectors_of",
     "selectors_of_servers",
     "wildcard_entries",
 ]
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ALLOW, REDIRECT, DENY = 1, 2, 3
 #: Reserved identities (Cilium's pkg/identity).
 ANY_IDENTITY, HOST, WORLD_IPV4, WORLD_IPV6 = 0, 1, 9, 10
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What an address is, as far as policies can tell.
-
-    Attributes
-    ----------
-    kind : {"host", "endpoint", "net"}
-        ``net`` is everything outside the cluster.
-    labels : tuple of (str, str)
-        ``source:name`` → value, sorted.
-    family : {0, 4, 6}
-    selectors : frozenset of FQDNSelector
-        Whose names it was returned for.
-    networks : frozenset of network
-        Those named in policies that cover it.
-    """
-
-    kind: Literal["host", "endpoint", "net"]
-    labels: tuple[tuple[str, str], ...] = ()
-    family: Literal[0, 4, 6] = 0
-    selectors: frozenset[FQDNSelector] = frozenset()
-    networks: frozenset[Network] = frozenset()
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        """Identities are keys everywhere, and these are long."""
-        return hash((self.kind, self.labels, self.family, self.selectors, self.networks))
-
-    @cached_property
-    def by_label(self) -> Mapping[str, str]:
-        """Its labels, to be looked up."""
-        return dict(self.labels)
-
-    def label_list(self) -> list[str]:
-        """Its labels as Hubble shows them."""
-        shown = [f"{k}={v}" if v else k for k, v in self.labels]
-        shown += sorted(s.label for s in self.selectors)
-        shown += [f"cidr:{n}" for n in sorted(self.networks, key=str)]
-        return shown
 
 
 class RuleRef(NamedTuple):
@@ -115,66 +78,6 @@ class Entry(NamedTuple):
     bits: int
     proxy_port: int
     rule: RuleRef | None
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """The specs that select an endpoint, in order; shared by all that they select alike."""
-
-    specs: tuple[tuple[Policy, Spec], ...]
-    default_deny: bool
-    rules: tuple[tuple[Policy, Rule], ...] = field(default=())
-
-    @cached_property
-    def _places(self) -> tuple[dict[FQDNSelector, list[int]], list[int], list[int]]:
-        """Places in `rules`: of those with names by selector, with other peers, for any peer."""
-        named: dict[FQDNSelector, list[int]] = {}
-        other: list[int] = []
-        wild: list[int] = []
-        for n, (_, rule) in enumerate(self.rules):
-            if _wild(rule.peers):
-                wild.append(n)
-            elif not all(isinstance(p, FQDNSelector) for p in rule.peers or ()):
-                other.append(n)
-            for peer in rule.peers or ():
-                if isinstance(peer, FQDNSelector):
-                    named.setdefault(peer, []).append(n)
-        return named, other, wild
-
-    def selecting(self, identity: Identity, *, wild: bool = False) -> list[tuple[Policy, Rule]]:
-        """Rules with a peer that selects `identity`, in order; `wild`: those for any peer too."""
-        named, _, any_peer = self._places
-        found = {*self._without_names(identity), *(any_peer if wild else ())}
-        for selector in identity.selectors:
-            found.update(named.get(selector, ()))
-        return [self.rules[n] for n in sorted(found)] if found else []
-
-    def _without_names(self, identity: Identity) -> tuple[int, ...]:
-        """Of rules that have other peers than names.  Thousands of identities differ by names."""
-        key = (identity.kind, identity.labels, identity.family, identity.networks)
-        found = self._remembered.get(key)
-        if found is None:
-            names = identity.selectors
-            plain = replace(identity, selectors=frozenset()) if names else identity
-            found = self._remembered[key] = tuple(
-                n for n in self._places[1] if _selected(self.rules[n][1].peers or (), plain)
-            )
-        return found
-
-    @cached_property
-    def _remembered(self) -> dict[tuple[object, ...], tuple[int, ...]]:
-        return {}
-
-
-def compile_specs(policies: Iterable[Policy], labels: Mapping[str, str]) -> Compiled | None:
-    """What selects an endpoint of `labels`; None if nothing with egress does."""
-    chosen = tuple(
-        (p, s) for p in policies for s in p.specs if s.egress and s.subject.matches(labels)
-    )
-    if not chosen:
-        return None
-    rules = tuple((p, r) for p, s in chosen for r in s.rules)
-    return Compiled(chosen, any(s.default_deny for _, s in chosen), rules)
 
 
 def selectors_of(policies: Iterable[Policy]) -> frozenset[FQDNSelector]:
@@ -213,8 +116,12 @@ def networks_of(policies: Iterable[Policy]) -> frozenset[Network]:
 
 def entries_for(compiled: Compiled, identity: Identity) -> dict[PortKey, Entry]:
     """Entries for one identity: those of rules with peers that select it."""
-    rules = compiled.selecting(identity)
-    return _strongest(item for p, r in rules for item in _rule_entries(p, r)) if rules else {}
+    return entries_of(compiled.selecting(identity))
+
+
+def entries_of(rules: Iterable[tuple[Policy, Rule]]) -> dict[PortKey, Entry]:
+    """Entries that these rules make together."""
+    return _strongest(item for policy, rule in rules for item in _rule_entries(policy, rule))
 
 
 def wildcard_entries(compiled: Compiled) -> dict[PortKey, Entry]:
@@ -222,41 +129,12 @@ def wildcard_entries(compiled: Compiled) -> dict[PortKey, Entry]:
     items = [
         item
         for policy, rule in compiled.rules
-        if _wild(rule.peers)
+        if is_wild(rule.peers)
         for item in _rule_entries(policy, rule)
     ]
     if not compiled.default_deny:
         items.append((EVERYTHING, Entry(ALLOW, 0, 0, None)))
     return _strongest(items)
-
-
-def _wild(peers: Sequence[Peer] | None) -> bool:
-    return peers is None or any(isinstance(p, Entity) and p.name == "all" for p in peers)
-
-
-def _selected(peers: Sequence[Peer], identity: Identity) -> bool:
-    return any(_selects(p, identity) for p in peers)
-
-
-def _selects(peer: Peer, identity: Identity) -> bool:
-    if isinstance(peer, FQDNSelector):
-        return peer in identity.selectors
-    if isinstance(peer, CIDRPeer):
-        return peer.network in identity.networks and not identity.networks.intersection(
-            peer.excepted
-        )
-    if isinstance(peer, Entity):
-        return _entity(peer.name, identity)
-    return peer.matches(identity.by_label)
-
-
-def _entity(name: str, identity: Identity) -> bool:
-    if name in ("world", "world-ipv4", "world-ipv6"):
-        family = {"world-ipv4": 4, "world-ipv6": 6}.get(name, identity.family)
-        return identity.kind == "net" and identity.family == family
-    if name == "cluster":
-        return identity.kind in ("endpoint", "host")
-    return name == "host" and identity.kind == "host"
 
 
 def _rule_entries(policy: Policy, rule: Rule) -> list[tuple[PortKey, Entry]]:
@@ -324,7 +202,7 @@ def dns_patterns(
             for i, selector in enumerate(ports.dns):
                 ref = RuleRef(policy.key, f"{path}.rules.dns[{i}]")
                 found.append((selector.match_name or selector.match_pattern, ref))
-            if not ports.dns and not _wild(rule.peers):
+            if not ports.dns and not is_wild(rule.peers):
                 opened.append(("*", RuleRef(policy.key, path)))
     if not found:
         return ()
