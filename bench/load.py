@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import BenchError
-from bench.programs import inside, run
+from bench.programs import inside, on_last_core, run
 
 __all__ = ["Load", "answers", "full_load", "one_at_a_time"]
 
@@ -38,7 +38,7 @@ def answers(netns: str, server: str, name: str, port: int = 53) -> list[str]:
 
 def _dnsperf(netns: str, server: str, port: int, names: Path, *options: str) -> str:
     argv = ["dnsperf", "-s", server, "-p", str(port), "-d", str(names), "-T", "1", *options]
-    return run(inside(netns, argv), timeout=120)
+    return run(inside(netns, on_last_core(argv)), timeout=120)
 
 
 def _number(text: str, what: str) -> float:

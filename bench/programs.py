@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.figures import BenchError
 
-__all__ = ["Program", "cpu_seconds", "inside", "run"]
+__all__ = ["Program", "cpu_seconds", "inside", "on_last_core", "run"]
 
 _END = 10.0
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -19,6 +19,15 @@ _TICK = os.sysconf("SC_CLK_TCK")
 def inside(netns: str, argv: Sequence[str]) -> list[str]:
     """The command line that runs `argv` in a network namespace (by exec: the pid is the same)."""
     return ["ip", "netns", "exec", netns, *argv]
+
+
+def on_last_core(argv: Sequence[str]) -> list[str]:
+    """The command line that binds `argv` to the last core.
+
+    Load and upstream go there, for every path alike; what is measured may run anywhere.  Unbound,
+    they are woken on the core of the proxy that sends to them, and preempt it at every packet.
+    """
+    return ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0))), *argv]
 
 
 def run(argv: Sequence[str], timeout: float = 30.0, stdin: str | None = None) -> str:
