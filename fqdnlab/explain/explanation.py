@@ -38,29 +38,33 @@ class Step:
 
 @dataclass(frozen=True)
 class Remedy:
-    """The one change that would let it pass.
+    """The one change that would let it pass; `Lab.carry_out` does it.
 
     Attributes
     ----------
     action : {"apply", "look-up", "restart", "none"}
     text : str
         What to do, in words.
+    restart : tuple of str
+        Processes that are dead and have to be back first: all there is to a ``restart``.
     policy : str
         For ``apply``: YAML for ``lab.apply``.
-    name, server : str
-        For ``look-up``.
-    process : str
-        For ``restart``.
-    after : str
-        What to do once it is done: looking the name up again, as clients do by themselves.
+    name : str
+        To be looked up from the endpoint in the end, as clients do by themselves; '': none.
     """
 
     action: Literal["apply", "look-up", "restart", "none"]
     text: str
+    restart: tuple[str, ...] = ()
     policy: str = ""
     name: str = ""
-    process: str = ""
-    after: str = ""
+
+    @property
+    def then(self) -> str:
+        """What follows in words; '' if nothing does, or it is all there is to do."""
+        if not self.name or self.action == "look-up":
+            return ""
+        return f"look {self.name.rstrip('.')} up again, as clients do when they connect by name"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Explanation:
 
     Attributes
     ----------
+    endpoint : str
+        Its name.
     about : str
         ``web → api.example.com (198.51.100.7) 443/TCP``.
     source : {"lab", "recording", "export"}
@@ -87,6 +93,7 @@ class Explanation:
         What cannot be known now.
     """
 
+    endpoint: str
     about: str
     source: Source
     forecast: bool
@@ -110,6 +117,8 @@ class Explanation:
         made = asdict(self)
         made["steps"] = [dict(s) for s in made["steps"]]
         made["unknown"] = list(self.unknown)
+        if self.remedy is not None:
+            made["remedy"] |= {"restart": list(self.remedy.restart), "then": self.remedy.then}
         return made
 
     @property
@@ -126,8 +135,8 @@ class Explanation:
         if self.remedy:
             lines.append(f"  → {self.remedy.text}")
             lines += [f"      {line}" for line in self.remedy.policy.splitlines()]
-            if self.remedy.after:
-                lines.append(f"    then: {self.remedy.after}")
+            if self.remedy.then:
+                lines.append(f"    then {self.remedy.then}")
         lines += [f"  ? cannot be known: {what}" for what in self.unknown]
         return "\n".join(lines)
 

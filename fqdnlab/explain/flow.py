@@ -55,6 +55,7 @@ def explain_row(facts: Facts, row: Mapping[str, Any]) -> Explanation:
     steps.append(_seen(facts, row, case, reason, rule, inward))
     steps += _since(row, told, reason, rule)
     return Explanation(
+        endpoint=case.who.name,
         about=_about(row, case, inward),
         source=facts.source,
         forecast=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from fqdnlab.agent.cluster import cluster_labels
@@ -72,12 +73,16 @@ def parse_saved(saved: pb.SavedPolicy) -> Policy:
     PolicyError
         If it is none (any more).
     """
-    namespace = saved.namespace or "default"
-    (policy,) = parse_policies(saved.yaml, saved.file, namespace)
-    above = "\n" * max(0, saved.line - policy.line)
+    return _placed(saved.yaml, saved.file, saved.namespace or "default", saved.line)
+
+
+@lru_cache(maxsize=1024)  # the same from one explanation to the next
+def _placed(text: str, file: str, namespace: str, line: int) -> Policy:
+    (policy,) = parse_policies(text, file, namespace)
+    above = "\n" * max(0, line - policy.line)
     if above:
-        (policy,) = parse_policies(above + saved.yaml, saved.file, namespace)
-    return replace(policy, yaml=saved.yaml)
+        (policy,) = parse_policies(above + text, file, namespace)
+    return replace(policy, yaml=text)
 
 
 def _policies(evidence: pb.EvidenceReply) -> tuple[tuple[Policy, ...], list[str]]:

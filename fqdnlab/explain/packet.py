@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from fqdnlab.explain.case import SOMEWHERE, Case, make_case
 from fqdnlab.explain.decide import Decision, Mind, Question
-from fqdnlab.explain.explanation import Explanation, Remedy, Step
+from fqdnlab.explain.explanation import Explanation, Step
 from fqdnlab.explain.facts import DecidingRule, Facts
 from fqdnlab.explain.kernel import Found
 from fqdnlab.explain.remedy import NO_PROXY, find_remedy, learned
@@ -76,6 +76,7 @@ def forecast(
     dropped = told.verdict == "DROPPED"
     words = _REFUSED if told.unresolved and not told.reason else reason_text(told.reason)
     return Explanation(
+        endpoint=case.who.name,
         about=case.about,
         source=facts.source,
         forecast=True,
@@ -84,7 +85,7 @@ def forecast(
         reason_text=words,
         rule=told.rule,
         steps=(*way.steps(), _verdict(facts, told, case)),
-        remedy=_remedy(facts, case, told) if dropped else None,
+        remedy=find_remedy(facts, case, told.reason) if dropped else None,
         unknown=tuple(way.unknown()),
     )
 
@@ -138,17 +139,6 @@ def _judged(facts: Facts, kernel: Found | None, decision: Decision | None) -> Fo
     if verdict == REDIRECT and not facts.runs("proxy"):
         verdict, reason = DENY, NO_PROXY
     return Forecast(_VERDICTS[verdict], reason, rule, False, None, kernel, decision)
-
-
-def _remedy(facts: Facts, case: Case, told: Forecast) -> Remedy:
-    """One change; where the proxy is dead, what would be next is said too."""
-    remedy = find_remedy(facts, case, told.reason)
-    if told.reason == NO_PROXY:
-        alive = replace(facts, processes={**facts.processes, "proxy": "running"})
-        after = foretell(alive, case)
-        if after.verdict == "DROPPED":
-            remedy = replace(remedy, after=find_remedy(alive, case, after.reason).text)
-    return remedy
 
 
 def _verdict(facts: Facts, told: Forecast, case: Case) -> Step:

@@ -8,9 +8,9 @@ from typing import Any
 
 __all__ = ["page"]
 
-#: Okabe and Ito's colours, as in the plots; read on white and on black.
+#: Told apart by colour-blind people, and read on white and on black.
 _COLOURS = {
-    "ok": "#0072B2",
+    "ok": "#1A84C7",
     "missing": "#D55E00",
     "denied": "#D55E00",
     "unknown": "#777777",
@@ -88,8 +88,8 @@ def _remedy(remedy: Mapping[str, Any] | None) -> str:
     if remedy is None:
         return ""
     policy = f'<pre style="{_CODE}">{escape(remedy["policy"])}</pre>' if remedy["policy"] else ""
-    after = f"<div>Then: {escape(remedy['after'])}</div>" if remedy["after"] else ""
+    then = f"<div>Then {escape(remedy['then'])}.</div>" if remedy["then"] else ""
     return (
         '<div style="border-top:1px solid rgba(128,128,128,.4);margin-top:.6em;padding-top:.5em">'
-        f"<b>→ {escape(remedy['text'])}</b>{policy}{after}</div>"
+        f"<b>→ {escape(remedy['text'])}</b>{policy}{then}</div>"
     )

@@ -12,12 +12,11 @@ from fqdnlab.explain.facts import Facts, Known
 from fqdnlab.explain.kernel import INTERNAL_ADDRESS
 from fqdnlab.explain.rewrite import Rewriter, look_up_allowed
 from fqdnlab.model.mapstate import DENY
-from fqdnlab.model.reasons import POLICY_REASONS
+from fqdnlab.model.reasons import POLICY_DENIED, POLICY_REASONS
 
 __all__ = ["NO_PROXY", "find_dns_remedy", "find_remedy", "learned"]
 
 NO_PROXY = 240
-_RETRY = "look the name up again, as clients do when they connect by name"
 
 
 def learned(case: Case, name: str) -> Known:
@@ -36,7 +35,7 @@ def find_remedy(facts: Facts, case: Case, reason: int) -> Remedy:
         Drop reason; 0 for a name that the proxy refuses.
     """
     if reason == NO_PROXY:
-        return Remedy("restart", "Restart the DNS proxy: it is dead.", process="proxy")
+        return _with_the_proxy(facts, case)
     if reason == INTERNAL_ADDRESS:
         text = "None: addresses of the node and of its proxy are closed to every endpoint."
         return Remedy("none", text)
@@ -58,9 +57,8 @@ def find_dns_remedy(facts: Facts, case: Case, server: str) -> Remedy:
     if policies and Mind(facts, policies).ask(case.who, server, case.name).outcome == "allowed":
         shown = case.name.rstrip(".")
         words = f"Apply a policy that allows the look-up of {shown}."
-        process = "" if facts.runs("agent") else "agent"
-        words = f"Restart the agent, then: {words}" if process else words
-        return Remedy("apply", words, policy=text, name=case.name, process=process)
+        made = Remedy("apply", words, policy=text, name=case.name)
+        return made if facts.runs("agent") else _first(made, "agent")
     return Remedy("none", "None was found that would let the question pass.")
 
 
@@ -81,10 +79,10 @@ def _passes(facts: Facts, mind: Mind, case: Case) -> bool:
 def _restart(facts: Facts, case: Case) -> Iterator[Remedy]:
     """The agent has only to come back: policies and mappings allow it already."""
     if _passes(facts, Mind(facts), case):
-        yield Remedy("restart", "Restart the agent: its policies allow it.", process="agent")
+        yield Remedy("restart", "Restart the agent: its policies allow it.", ("agent",))
     elif _passes(facts, Mind(facts, more=facts.kept), case):
         text = "Restart the agent: the proxy keeps the mapping for it."
-        yield Remedy("restart", text, process="agent")
+        yield Remedy("restart", text, ("agent",))
 
 
 def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
@@ -98,10 +96,10 @@ def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
             continue
         if not alive:
             text = f"Restart the agent, so that a look-up of {shown} is installed."
-            yield Remedy("restart", text, name=name, process="agent", after=_RETRY)
+            yield Remedy("restart", text, ("agent",), name=name)
         elif not facts.runs("proxy"):
             text = f"Restart the DNS proxy, so that {shown} can be looked up."
-            yield Remedy("restart", text, name=name, process="proxy", after=_RETRY)
+            yield Remedy("restart", text, ("proxy",), name=name)
         else:
             text = f"Look {shown} up from {case.who.name}: its answer opens the address."
             yield Remedy("look-up", text, name=name)
@@ -120,11 +118,24 @@ def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
             continue
         if by_name and changed.ask(case.who, facts.server, name).outcome != "allowed":
             continue
-        yield Remedy(
-            "apply",
-            rewriter.words if alive else f"Restart the agent, then: {rewriter.words}",
-            policy=rewriter.text,
-            name=name if by_name else "",
-            process="" if alive else "agent",
-            after="" if _passes(facts, Mind(facts, policies), case) else _RETRY,
-        )
+        again = name if by_name and not _passes(facts, Mind(facts, policies), case) else ""
+        made = Remedy("apply", rewriter.words, policy=rewriter.text, name=again)
+        yield made if alive else _first(made, "agent")
+
+
+def _with_the_proxy(facts: Facts, case: Case) -> Remedy:
+    """The proxy has to be back; and what else is missing then."""
+    alive = replace(facts, processes={**facts.processes, "proxy": "running"})
+    if case.look_up:
+        probe = case if case.address else replace(case, address=SOMEWHERE)
+        more = [learned(probe, case.name)] if facts.runs("agent") else []
+        if not _passes(alive, Mind(alive, more=more), probe):
+            return _first(find_remedy(alive, case, POLICY_DENIED), "proxy")
+    return Remedy("restart", "Restart the DNS proxy: it is dead.", ("proxy",))
+
+
+def _first(remedy: Remedy, process: str) -> Remedy:
+    """`remedy` once a process is back."""
+    shown = {"proxy": "the DNS proxy"}.get(process, f"the {process}")
+    text = f"Restart {shown}, then: {remedy.text}"
+    return replace(remedy, text=text, restart=(process, *remedy.restart))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from fqdnlab.errors import FqdnlabError, UsageError
-from fqdnlab.explain import Explanation, Facts, explain_row, forecast
+from fqdnlab.errors import FqdnlabError, LateError, UsageError
+from fqdnlab.explain import Explanation, Facts, Remedy, explain_row, forecast
 from fqdnlab.explain.gather import facts_of_lab
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.world.client_names import RecordsOf
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Explains", "Gathered", "explain_with"]
 
 _ALIVE = ("running", "draining")
+_HAND_OVER_SECONDS = 10.0
 
 
 class Gathered(NamedTuple):
@@ -56,6 +58,8 @@ class Explains:
 
         def _read(self) -> None: ...
         def status(self) -> pb.NodeStatus: ...
+        def apply(self, policy: str) -> Any: ...
+        def endpoints(self) -> list[Endpoint]: ...
 
     def evidence(self) -> pb.EvidenceReply:
         """The kernel's maps, and what agent and proxy saved last: read with either of them dead."""
@@ -137,6 +141,42 @@ class Explains:
         """
         facts = self.facts()
         return explain_with(facts, self._table.rows, what, target, port, protocol)
+
+    def carry_out(self, what: Explanation | Remedy, endpoint: str = "") -> None:
+        """Do what an explanation proposes: restart, apply, look up, as far as it has them.
+
+        Parameters
+        ----------
+        what : Explanation or Remedy
+        endpoint : str
+            With a remedy alone: who looks the name up.
+
+        Raises
+        ------
+        UsageError
+            If it proposes nothing.
+        """
+        remedy = what.remedy if isinstance(what, Explanation) else what
+        who = what.endpoint if isinstance(what, Explanation) else endpoint
+        if remedy is None or remedy.action == "none":
+            raise UsageError(
+                "there is nothing to carry out", remedy.text if remedy else "it passes"
+            )
+        for process in remedy.restart:
+            getattr(self, process).restart()
+        if remedy.policy:
+            self.apply(remedy.policy)
+        if remedy.name:
+            argv = ["getent", "ahosts", remedy.name.rstrip(".")]
+            next(e for e in self.endpoints() if e.name == who).run(argv)
+
+    def _handed_over(self, seconds: float) -> None:
+        """Wait until the agent has what the proxy kept for it; LateError if that takes longer."""
+        deadline = time.monotonic() + seconds
+        while self.evidence().kept:
+            if time.monotonic() > deadline:
+                raise LateError("the proxy still keeps answers for the agent", "lab.agent.state()")
+            time.sleep(0.05)
 
 
 def explain_with(

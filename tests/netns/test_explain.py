@@ -108,9 +108,11 @@ def test_agent_dead_the_answer_waits_and_a_restart_is_enough(lab: Lab, web: Endp
     assert "agent-dead" in said.step("query").detail
     assert said.step("mapping").detail.startswith(f"api.example.com has {MOVED}: waits")
     assert said.remedy is not None
-    assert (said.remedy.action, said.remedy.process) == ("restart", "agent")
-    lab.agent.restart()
+    assert (said.remedy.action, said.remedy.restart) == ("restart", ("agent",))
+    lab.carry_out(said)
     assert web.connect(MOVED, 443)
+    with pytest.raises(UsageError, match="nothing to carry out"):
+        lab.carry_out(lab.explain(web, MOVED, 443))
 
 
 def test_agent_hung_it_is_explained_all_the_same(lab: Lab, web: Endpoint) -> None:
@@ -143,7 +145,7 @@ def test_proxy_dead_names_do_not_resolve_and_addresses_go_on(lab: Lab, web: Endp
     said = lab.explain(web, "api.example.com", 443)
     assert (said.verdict, said.reason) == ("DROPPED", "FQDNLAB_NO_PROXY")
     assert said.remedy is not None
-    assert said.remedy.process == "proxy"
+    assert said.remedy.restart == ("proxy",)
 
 
 def test_all_three_dead_the_kernel_is_read_and_right(lab: Lab, web: Endpoint) -> None:

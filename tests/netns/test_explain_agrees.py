@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fqdnlab.explain import Explanation, Facts, forecast
+from fqdnlab.explain import forecast
 from fqdnlab.lab import Lab, machine_service
 from fqdnlab.lab.endpoint import Endpoint
 from fqdnlab.testing import eventually
@@ -153,8 +153,7 @@ class Bench:
         cases = self._cases(rng, fault)
         rng.shuffle(cases)
         for case in [*self._awaiting(fault), *cases]:
-            facts = self.lab.facts()
-            said = forecast(facts, "web", case.target, case.port, case.protocol)
+            said = self.lab.explain("web", case.target, case.port, case.protocol)
             if said.verdict != "DROPPED" or said.remedy is None or said.remedy.action == "none":
                 continue
             kind = f"{said.remedy.action} {said.reason}"
@@ -162,7 +161,7 @@ class Bench:
                 continue
             tried[kind] += 1
             self.remedies[said.remedy.action] += 1
-            self._do(said, facts)
+            self.lab.carry_out(said)
             (row,) = self.sender.send([case])
             if row is None or row["verdict"] == "DROPPED":
                 self.unhelped.append(f"{where}: {case}: {row}\n{said}")
@@ -183,16 +182,6 @@ class Bench:
                 self.sender.look_up([name])
                 yield Case(self.lab.world[name][0], "TCP", 443)
             yield Case(name, "TCP", 443)
-
-    def _do(self, said: Explanation, facts: Facts) -> None:
-        remedy = said.remedy
-        assert remedy is not None
-        if remedy.process:
-            getattr(self.lab, remedy.process).start()
-        if remedy.policy:
-            assert not self.lab.apply(remedy.policy).late
-        if remedy.name:
-            self.sender.look_up([remedy.name.rstrip(".")])
 
     def _undo(self, text: str) -> None:
         if self.lab.agent.state().state != "running":

@@ -42,7 +42,7 @@ def test_another_port_is_denied_by_default_and_a_policy_would_help() -> None:
     (policy,) = parse_policies(said.remedy.policy)
     (rule,) = policy.rules()  # the look-up is allowed already: one rule is enough
     assert [p.text for p in rule.peers or ()] == ["matchName api.example.com"]
-    assert not said.remedy.after  # the mapping is there
+    assert not said.remedy.name  # the mapping is there
 
 
 def test_a_deny_rule_is_named_and_taken_out_alone() -> None:
@@ -113,7 +113,7 @@ def test_with_the_agent_dead_a_kept_answer_waits_for_it() -> None:
     said = told(made)
     assert said.verdict == "DROPPED"
     assert said.remedy is not None
-    assert (said.remedy.action, said.remedy.process) == ("restart", "agent")
+    assert (said.remedy.action, said.remedy.restart) == ("restart", ("agent",))
     assert any("agent" in what for what in said.unknown)
     assert told(made, "api.example.com").verdict == "DROPPED"
 
@@ -123,7 +123,7 @@ def test_with_the_agent_dead_a_policy_is_applied_once_it_is_back() -> None:
     made = replace(made, processes={**made.processes, "agent": "stopped"})
     said = told(made, port=22)
     assert said.remedy is not None
-    assert (said.remedy.action, said.remedy.process) == ("apply", "agent")
+    assert (said.remedy.action, said.remedy.restart) == ("apply", ("agent",))
 
 
 def test_with_the_proxy_dead_nothing_is_redirected_or_resolved() -> None:
@@ -132,7 +132,7 @@ def test_with_the_proxy_dead_nothing_is_redirected_or_resolved() -> None:
     for said in (told(made, "10.96.0.10", 53, "UDP"), told(made, "api.example.com")):
         assert (said.verdict, said.reason) == ("DROPPED", "FQDNLAB_NO_PROXY")
         assert said.remedy is not None
-        assert said.remedy.process == "proxy"
+        assert said.remedy.restart == ("proxy",)
     assert told(made).verdict == "FORWARDED"
 
 

@@ -150,7 +150,7 @@ def test_a_flow_is_explained_as_it_was_then(recording: Recording) -> None:
     said = recording.explain("u-1")
     assert (said.source, said.verdict) == ("recording", "DROPPED")
     assert said.remedy is not None
-    assert (said.remedy.action, said.remedy.process) == ("restart", "agent")
+    assert (said.remedy.action, said.remedy.restart) == ("restart", ("agent",))
     assert str(said).startswith("[recorded] web → 198.51.100.7")
     assert "recorded" in said._repr_html_()
     later = recording.explain(recording.flows().iloc[0], at=T0 + 10)
