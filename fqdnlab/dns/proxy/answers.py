@@ -24,6 +24,7 @@ __all__ = ["Agent", "Answers", "Held"]
 
 _MOST_LEASES = 200_000
 _MOST_ADDRESSES = 4096  # of one name
+_ANSWERED = int(Outcome.ANSWERED)
 Record = Callable[[Transaction, int, bytes], None]
 
 
@@ -120,8 +121,10 @@ class Answers:
         if t.done:
             return
         t.done = True
-        t.send(t.query[:2] + t.answer[2:])
-        self._record(t, Outcome.ANSWERED, t.answer)
+        answer = t.answer
+        t.took = boottime() - t.start
+        t.send(t.query[:2] + answer[2:])
+        self._record(t, _ANSWERED, answer)
         self._counts.answered(t)
 
     # ------------------------------------------------------------ mappings

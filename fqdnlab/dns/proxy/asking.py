@@ -9,7 +9,6 @@ from collections.abc import Callable
 from fqdnlab.dns.proxy.answers import Answers, Record
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
-from fqdnlab.dns.proxy.sockets import is_own
 from fqdnlab.dns.proxy.table import PolicyTable
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.dns.proxy.upstream import UdpUpstreams
@@ -70,7 +69,7 @@ class Asking:
         self._counts.received += 1
         verdict = self.table.decide(t.client, t.server, t.port << 8 | t.transport, t.name)
         t.endpoint, t.rule = verdict.endpoint, verdict.rule
-        if verdict.allowed and not is_own(t.server):
+        if verdict.allowed:
             self._counts.forwarded += 1
             return True
         self._counts.denied += 1

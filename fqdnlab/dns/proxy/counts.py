@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.metrics import Family
 from fqdnlab.model.dnsrecord import Early
@@ -34,9 +33,8 @@ class Counts:
         """An answer was released."""
         if t.early:
             self.early[Early(t.early)] += 1
-        took = boottime() - t.start
-        self._nanoseconds += took
-        self._buckets[bisect_left(_BOUNDS, took)] += 1
+        self._nanoseconds += t.took
+        self._buckets[bisect_left(_BOUNDS, t.took)] += 1
 
     def families(self) -> list[Family]:
         """All, as they are now."""

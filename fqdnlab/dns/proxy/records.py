@@ -50,12 +50,12 @@ class Records:
         length = HEADER.size + len(message)
         if length > 65535:
             message, length = message[: 65535 - HEADER.size], 65535
-        now = boottime()
+        took = t.took or boottime() - t.start
         client, server = t.client, t.server
         frame = _pack(
             length,
-            now,
-            now - t.start,
+            t.start + took,
+            took,
             client if len(client) == 16 else _MAPPED + client,
             server if len(server) == 16 else _MAPPED + server,
             t.endpoint,
@@ -72,7 +72,8 @@ class Records:
         self._unreported = 0
         if self._size + length + 2 > _MOST:
             self.flush()
-        self._parts += (frame, message)
+        self._parts.append(frame)
+        self._parts.append(message)
         self._size += length + 2
         self._count += 1
         if self._timer is None:

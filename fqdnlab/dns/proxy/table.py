@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from fqdnlab.dns.proxy.sockets import is_own
 from fqdnlab.dns.proxy.wire import name_text
 from fqdnlab.model.names import dns_matcher, matches_everything, normalise
 from fqdnlab.pb import fqdndata_pb2 as pb
@@ -141,7 +142,7 @@ class PolicyTable:
         endpoint = self._endpoints.get(client, 0)
         identity = self._identity(server)
         patterns = self._patterns.get((endpoint, identity, port_proto >> 8, port_proto & 255))
-        if not endpoint or patterns is None:
+        if not endpoint or patterns is None or is_own(server):
             return Decision(False, 0, endpoint)
         rule = patterns.find(name_text(name))
         return Decision(rule is not None, rule or 0, endpoint)

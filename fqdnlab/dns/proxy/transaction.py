@@ -30,6 +30,8 @@ class Transaction:
         The id with which it was asked upstream.
     asked : dict or None
         Questions that wait where this one does, by `number`; None: no answer is awaited.
+    took : int
+        ns from `start` to its end; 0: it is not ended.
     answer : bytes
         What will be released.
     leased : bool
@@ -57,6 +59,7 @@ class Transaction:
         "send",
         "server",
         "start",
+        "took",
         "transport",
     )
 
@@ -93,6 +96,7 @@ class Transaction:
         self.answer = b""
         self.early = 0
         self.done = False
+        self.took = 0
 
     def forget(self) -> None:
         """Stop waiting for an answer from upstream: one that comes is believed no more."""

@@ -36,12 +36,13 @@ _Key = tuple[bytes, bytes, int]  # endpoint's address, server, its port
 class _Port:
     """One socket: from one endpoint to one server."""
 
-    __slots__ = ("born", "key", "socket", "used", "waiting")
+    __slots__ = ("born", "burst", "key", "socket", "used", "waiting")
 
     def __init__(self, key: _Key, made: socket.socket, now: int) -> None:
         self.key = key
         self.socket = made
         self.waiting: dict[int, Transaction] = {}
+        self.burst: list[tuple[Transaction, bytes]] = []
         self.used = 0
         self.born = now
 
@@ -73,7 +74,7 @@ class UdpUpstreams:
         self._answered = answered
         self._failed = failed
         self._receiver, self._sender = Receiver(_BATCH), Sender(_BATCH)
-        self._burst: dict[_Port, list[tuple[Transaction, bytes]]] = {}
+        self._bursts: list[_Port] = []
         self._transparent = transparent
         self._most = most
         self._ports: dict[_Key, _Port] = {}
@@ -107,17 +108,17 @@ class UdpUpstreams:
         t.asked = waiting
         waiting[number] = t
         query = t.query if t.end == len(t.query) else limit_edns(t.query, t.end)
-        if not self._burst:
-            self._loop.call_soon(self.flush)
-        out = self._burst.get(port)
-        if out is None:
-            out = self._burst[port] = []
-        out.append((t, number.to_bytes(2, "big") + query[2:]))
+        if not port.burst:
+            if not self._bursts:
+                self._loop.call_soon(self.flush)
+            self._bursts.append(port)
+        port.burst.append((t, number.to_bytes(2, "big") + query[2:]))
 
     def flush(self) -> None:
         """What was asked in this turn of the loop goes, a call for each socket."""
-        burst, self._burst = self._burst, {}
-        for port, out in burst.items():
+        bursts, self._bursts = self._bursts, []
+        for port in bursts:
+            out, port.burst = port.burst, []
             if len(out) == 1:
                 self._send_one(port, *out[0])
             else:
