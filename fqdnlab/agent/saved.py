@@ -75,13 +75,25 @@ def fill_policies(state: AgentState, body: dict[str, Any], parse: Parse) -> None
     """Take over saved policies: all, or (with an exception) none."""
     found: dict[tuple[str, str, str], Policy] = {}
     for file, text, namespace, key, *line in body["policies"]:
-        for policy in parse(text, file, namespace or "default"):
-            if list(policy.key) == key:
-                above = "\n" * max(0, line[0] - policy.line) if line else ""
-                placed = parse(above + text, file, namespace or "default") if above else (policy,)
-                found[policy.key] = replace(placed[0], yaml=text)
+        policy = _placed(parse, text, file, namespace or "default", key, line[0] if line else 0)
+        if policy is not None:
+            found[policy.key] = replace(policy, yaml=text)
     state.revision = int(body["revision"])
     state.policies.update(found)
+
+
+def _placed(
+    parse: Parse, text: str, file: str, namespace: str, key: list[str], line: int
+) -> Policy | None:
+    """The policy of that key in `text`, which stood at `line` of its file; 0: nobody knows."""
+    above, found = max(0, line - 1), None
+    for _ in range(2):  # at its first line, as a rule; else what the first try tells is made good
+        policies = parse("\n" * above + text, file, namespace)
+        found = next((p for p in policies if list(p.key) == key), None)
+        if found is None or not line or found.line == line:
+            break
+        above = max(0, above + line - found.line)
+    return found
 
 
 # ---------------------------------------------------------------- the rest

@@ -118,7 +118,11 @@ class Core:
             self.state.policy_ids.avoid(int.from_bytes(key[4:8], "big"))
             self.state.identities.avoid(int.from_bytes(key[8:12], "big"))
             self.state.rules.avoid(abi.POLICY_VALUE.unpack(value)[0])
-        for value in (*self.state.content.ipcache.values(), *self.state.content.cidr.values()):
+        content = self.state.content
+        for value in {
+            *content.ipcache.values(),
+            *content.cidr.values(),
+        }:  # alike in their thousands
             for number in abi.IPCACHE_VALUE.unpack(value)[:2]:
                 self.state.identities.avoid(number)
 
