@@ -13,6 +13,8 @@ SECTIONS = {
     "dns": "bench.dns",
     "mappings": "bench.mappings",
     "packets": "bench.packets",
+    "control": "bench.control",
+    "notebook": "bench.notebook",
 }
 
 
