@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import http.client
 import json
 import os
 import select
@@ -168,9 +169,12 @@ class Held:
         self.sock.settimeout(patience)
         try:
             self.sock.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            return self.sock.recv(65536).startswith(b"HTTP/1.1 200")
+            answer = http.client.HTTPResponse(self.sock, method="GET")
+            answer.begin()
+            assert answer.read(), "an answer without a body"
         except TimeoutError:
             return False
+        return answer.status == 200
 
     def close(self) -> None:
         """Close it."""
