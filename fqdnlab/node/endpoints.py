@@ -209,7 +209,8 @@ class Endpoints:
             node = self._lab.netns("node")
             netns.inside(node, lambda: netlink.raise_endpoint_link(addresses))
         fresh = replace(found, identity=answer.identity, enforced=answer.enforced, link_up=True)
-        self._put(fresh)
+        if fresh != found:  # the agent is back: most are as they were, and the file is long
+            self._put(fresh)
         return fresh
 
     def _make(self, name: str, addresses: EndpointAddresses) -> int:
