@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 
 from fqdnlab.dns.proxy.answers import Answers, Record
 from fqdnlab.dns.proxy.clock import boottime
@@ -58,9 +59,10 @@ class Asking:
         self.upstreams = UdpUpstreams(
             loop, self.answered, self.give_up, settings.transparent, most_sockets
         )
-        self._asked: deque[Transaction] = deque()
+        # What awaits its answer, oldest first; what has it is let go at once, so that its memory,
+        # still in the caches, serves the next.
+        self._asked: dict[Transaction, None] = {}
         self._queue: deque[tuple[float, Transaction, Ask]] = deque()
-        self._in_flight = 0
 
     # ------------------------------------------------------------ questions
 
@@ -91,20 +93,19 @@ class Asking:
         ask : callable
             Sends the question on and sets `t.asked`; OSError if it cannot.
         """
-        if self._limit and self._in_flight >= self._limit:
+        if self._limit and len(self._asked) >= self._limit:
             self._no_room(t, ask)
             return
-        self._in_flight += 1
-        self._asked.append(t)
+        self._asked[t] = None
         try:
             ask(t)
         except OSError:
-            self._in_flight -= 1
+            del self._asked[t]
             self._answers.failed(t)
 
     def answered(self, t: Transaction, data: bytes) -> None:
         """Way 2.6 is done: `data` is believed."""
-        self._in_flight -= 1
+        del self._asked[t]
         self._answers.answered(t, data)
         if self._queue:
             self._next()
@@ -113,7 +114,7 @@ class Asking:
         """No answer will come, or nobody waits for it any more."""
         if t.asked is not None:
             t.forget()
-            self._in_flight -= 1
+            del self._asked[t]
         self._answers.failed(t, silent)
 
     # ------------------------------------------------------------ limits
@@ -136,7 +137,7 @@ class Asking:
             self._shed(self._queue.popleft()[1])
 
     def _next(self) -> None:
-        while self._queue and self._in_flight < self._limit:
+        while self._queue and len(self._asked) < self._limit:
             self.ask(*self._queue.popleft()[1:])
 
     # ------------------------------------------------------------ time-outs
@@ -145,11 +146,8 @@ class Asking:
         """Give up on questions whose time is over; called a few times a second."""
         last = boottime() - self._timeout_ns
         silent = self._settings.upstream_timeout_answer == "silent"
-        asked = self._asked
-        while asked and (asked[0].start <= last or asked[0].asked is None):
-            t = asked.popleft()
-            if t.asked is not None:
-                self.give_up(t, silent)
+        for t in [*takewhile(lambda t: t.start <= last, self._asked)]:
+            self.give_up(t, silent)
         self.upstreams.close_idle()
         if self._queue:
             self._next()
@@ -157,4 +155,4 @@ class Asking:
     @property
     def busy(self) -> bool:
         """Whether a question still waits for its answer, or an answer for the kernel."""
-        return self._in_flight > 0 or bool(self._queue) or self._answers.holding
+        return bool(self._asked or self._queue) or self._answers.holding
