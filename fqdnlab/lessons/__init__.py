@@ -7,7 +7,7 @@ themselves stand in notebooks/, the solutions in notebooks/solutions/.
 from __future__ import annotations
 
 from fqdnlab.lessons.check import check
-from fqdnlab.lessons.helpers import labs_left, matches, wait_until
+from fqdnlab.lessons.helpers import busy_agent, first_packets, labs_left, matches, wait_until
 from fqdnlab.lessons.outcome import Outcome
 
-__all__ = ["Outcome", "check", "labs_left", "matches", "wait_until"]
+__all__ = ["Outcome", "busy_agent", "check", "first_packets", "labs_left", "matches", "wait_until"]

@@ -20,7 +20,7 @@ def _(answer: Any, lab: Any) -> str:
 
 @exercise("03.2")
 def _(answer: Any, lab: Any) -> str:
-    lab.world[_IMG] = [_IMG_AT]
-    lab.endpoint("web").run(["dig", "+short", _IMG])
     added = int((lab.maps("ipcache_host")["key"] == _IMG_AT).sum())
+    if not added:
+        return f"the kernel has no {_IMG_AT} yet: tell the world, then look {_IMG} up from web"
     return number(answer, added, "count the entries before and after: one answer, one address")

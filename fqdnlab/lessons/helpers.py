@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pandas as pd
@@ -12,7 +14,25 @@ from fqdnlab.lab.machine import MachineClient
 from fqdnlab.model.names import dns_matcher, fqdn_matcher, normalise
 from fqdnlab.model.policy import FQDNSelector
 
-__all__ = ["labs_left", "matches", "wait_until"]
+__all__ = ["busy_agent", "first_packets", "labs_left", "matches", "wait_until"]
+
+#: argv: port name...  As source text: an endpoint's user need not be able to read this package.
+_FIRST_PACKETS = """
+import socket, sys, time
+for name in sys.argv[2:]:
+    s = socket.socket()
+    s.settimeout(0.3)
+    start = time.monotonic()
+    address = socket.gethostbyname(name)
+    took = time.monotonic() - start
+    try:
+        s.connect((address, int(sys.argv[1])))
+        arrived = "yes"
+    except OSError:
+        arrived = "no"
+    s.close()
+    print(name, round(took * 1000, 3), arrived)
+"""
 
 
 def matches(
@@ -39,6 +59,44 @@ def matches(
             test = fqdn_matcher(FQDNSelector(**{key: selector}))
         columns[selector] = ["yes" if test(normalise(name)) else "·" for name in names]
     return pd.DataFrame(columns, index=pd.Index(names))
+
+
+def first_packets(endpoint: Any, names: Sequence[str], port: int) -> pd.DataFrame:
+    """Look each name up and send a SYN at once: which first packets arrived.
+
+    Returns
+    -------
+    DataFrame
+        A row a name: ``name``, ``look_up_ms``, ``arrived`` (whether it was connected in 0.3 s; a
+        SYN that was dropped is sent again only after a second).
+    """
+    ran = endpoint.run(["python3", "-c", _FIRST_PACKETS, str(port), *names])
+    rows = [line.split() for line in ran.stdout.splitlines()]
+    return pd.DataFrame(
+        [{"name": n, "look_up_ms": float(ms), "arrived": ok == "yes"} for n, ms, ok in rows],
+        columns=["name", "look_up_ms", "arrived"],
+    )
+
+
+@contextmanager
+def busy_agent(lab: Any, seconds: float) -> Iterator[None]:
+    """Let the lab's agent hang for `seconds` (wall), again and again, until the block ends."""
+    done = threading.Event()
+
+    def body() -> None:
+        while not done.is_set():
+            lab.agent.stop()
+            done.wait(seconds)
+            lab.agent.cont()
+            done.wait(seconds / 10)
+
+    thread = threading.Thread(target=body, name="busy-agent")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def wait_until(look: Callable[[], Any], seconds: float = 10.0) -> bool:

@@ -34,7 +34,8 @@ WRONG = {
     "08.2": "answer = True",
     "09.1": 'answer = {"a DNS rule that denies it", "TLS inspection of the server name"}',
     "10.1": 'policy = open("policies/10-http.yaml").read()',
-    "11.1": 'policy = open("policies/11-open-https.yaml").read().replace("web-open", "web-no")\n'
+    "11.1": 'policy = open("policies/11-open-https.yaml").read()\n'
+    'policy = policy.replace("web-open-https", "web-deny")\n'
     'policy = policy.replace("egress:", "egressDeny:")',
 }
 

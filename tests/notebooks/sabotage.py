@@ -34,13 +34,13 @@ status = pb.PolicyStatus(namespace="default", name="web-egress", enforced=True)
 module.Lab.apply = lambda self, *_, **__: Applied((status,), 1, "", ())
 """
 
-#: Nothing is handed over to the agent any more once a policy is applied: it hangs.
-_DEAF_AGENT = """
+#: Nobody takes mappings any more once a policy is applied.
+_AGENT_GONE = """
 import fqdnlab.lab.lab as module
 apply = module.Lab.apply
 def applied(self, *a, **k):
     done = apply(self, *a, **k)
-    self.agent.stop()
+    self.agent.kill()
     return done
 module.Lab.apply = applied
 """
@@ -78,7 +78,7 @@ SABOTAGE = {
     ),
     "02": Disabled("policies are not applied", _NO_POLICY, "two labels deep are not matched"),
     "03": Disabled("policies are not applied", _NO_POLICY, "AssertionError"),
-    "04": Disabled("the agent takes no mapping", _DEAF_AGENT, "the kernel learns from answers"),
+    "04": Disabled("nobody takes mappings", _AGENT_GONE, "the kernel learns from answers"),
     "05": Disabled(
         "the agent is not killed",
         _AGENT_LIVES,
@@ -90,7 +90,11 @@ SABOTAGE = {
         _settings(collection_interval=36000.0),
         "a zombie keeps its flows and takes no new ones",
     ),
-    "08": Disabled("answers are never held", _settings(hold=0.0), "no first packet is lost"),
+    "08": Disabled(
+        "answers are never held",
+        _settings(hold=0.0),
+        "no first packet is lost",
+    ),
     "09": Disabled("policies are not applied", _NO_POLICY, "though its look-up was refused"),
     "10": Disabled("the profile is always cilium", _settings(profile="cilium"), "profiles differ"),
     "11": Disabled("policies are not applied", _NO_POLICY, "leaves no way round"),
