@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fqdnlab.errors import UsageError
@@ -43,6 +44,7 @@ def explain_row(facts: Facts, row: Mapping[str, Any]) -> Explanation:
         raise UsageError(
             f"no flow: it has no {', '.join(sorted(missing))}", "take a row of flows()"
         )
+    row = {**row, "time": _instant(row["time"])}
     case = _case(facts, row)
     reason = _NUMBERS.get(str(row.get("reason") or ""), 0)
     inward = row.get("direction") == "INGRESS" and row["kind"] == "packet"
@@ -67,6 +69,18 @@ def explain_row(facts: Facts, row: Mapping[str, Any]) -> Explanation:
         remedy=None if inward else _remedy(facts, row, case, reason, told),
         unknown=tuple(way.unknown()),
     )
+
+
+def _instant(time: Any) -> datetime:
+    """A time as tables or JSON have it."""
+    try:
+        if isinstance(time, datetime):
+            return time
+        if isinstance(time, str):
+            return datetime.fromisoformat(time)
+        return datetime.fromtimestamp(float(time), UTC)
+    except (TypeError, ValueError):
+        raise UsageError(f"no flow: {time!r} is no time", "take a row of flows()") from None
 
 
 def _case(facts: Facts, row: Mapping[str, Any]) -> Case:

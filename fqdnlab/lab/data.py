@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pandas as pd
 
+from fqdnlab.errors import StateError
 from fqdnlab.lab import tables
 from fqdnlab.pb import control_pb2 as pb
 
@@ -24,6 +26,7 @@ class Measures:
 
     if TYPE_CHECKING:
         node_peer: Peer
+        recorders: list[Recorder]
         _observer_peer: Peer
         _node: Any
 
@@ -42,6 +45,14 @@ class Measures:
         """What each process says, in Prometheus' text."""
         found: pb.MetricsReply = self.node_peer.call(self._node.Metrics, pb.MetricsRequest())
         return found
+
+    def stop_recorders(self) -> None:
+        """Close every recording; one that is cut short is warned of."""
+        for recorder in list(self.recorders):
+            try:
+                recorder.stop()
+            except StateError as error:
+                warnings.warn(str(error), stacklevel=4)
 
     def fault_records(self) -> list[pb.FaultRecord]:
         """Every fault that was delivered to a process, oldest first."""

@@ -133,8 +133,7 @@ class Lab(Explains, Insides, Measures, Shows):
 
     def close(self) -> None:
         """Let go of the lab; it goes on, and what was recorded of it is closed."""
-        for recorder in list(self.recorders):
-            recorder.stop()
+        self.stop_recorders()
         self.world.close()
         for peer in (self.node_peer, self._agent_peer, self._observer_peer):
             peer.close()

@@ -6,13 +6,15 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 import fqdnlab
-from fqdnlab.errors import FqdnlabError, UsageError
+from fqdnlab.errors import FqdnlabError, StateError, UsageError
 from fqdnlab.model import hubble_json
 from fqdnlab.observer.client import FlowTail
 from fqdnlab.recording.format import FORMAT, VERSION, Maps, line, map_changes, message
@@ -57,6 +59,7 @@ class Recorder:
         self._faults = 0
         self._event = (0.0, -1)  # since of the agent, number of its last event
         self._next_metrics = 0.0
+        self._broken: OSError | None = None
         self._tail = FlowTail(lab.observer_channel)
         try:
             self._file = path.open("x", encoding="utf-8")
@@ -85,11 +88,18 @@ class Recorder:
     # ------------------------------------------------------------ looking
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._interval):
+        while self._broken is None and not self._stopping.wait(self._interval):
+            self._safely(self.look)
+
+    def _safely(self, do: Callable[[], None]) -> None:
+        """A look that fails leaves a gap; a file that cannot be written ends the recording."""
+        try:
             try:
-                self.look()
-            except (FqdnlabError, OSError, ValueError) as error:
+                do()
+            except (FqdnlabError, ValueError) as error:
                 self._change("gap", time.time(), {"error": str(error)})
+        except OSError as error:
+            self._broken = error
 
     def look(self) -> None:
         """Look once: everything that has changed is written."""
@@ -210,6 +220,11 @@ class Recorder:
         -------
         Path
             Of the recording.
+
+        Raises
+        ------
+        StateError
+            If the file could not be written to its end; what was written opens.
         """
         self._stopping.set()
         self._thread.join(30.0)
@@ -221,15 +236,19 @@ class Recorder:
     def _finish(self) -> None:
         if self in self._lab.recorders:
             self._lab.recorders.remove(self)
-        try:
-            self.look()
-            self._metrics(time.time())
-        except (FqdnlabError, OSError, ValueError) as error:
-            self._change("gap", time.time(), {"error": str(error)})
+        for last in (self.look, lambda: self._metrics(time.time()), self._end):
+            if self._broken is None:
+                self._safely(last)
+        with suppress(OSError):  # what is in its buffer has no place
+            self._file.close()
+        if self._broken is not None:
+            what = f"the recording {self.path} is cut short: {self._broken.strerror}"
+            raise StateError(what, "what was written before opens") from self._broken
+
+    def _end(self) -> None:
         self._write("end", time.time(), lines=dict(self._counts))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
 
     def __enter__(self) -> Recorder:
         return self

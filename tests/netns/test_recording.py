@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -96,10 +97,12 @@ def test_a_recording_explains_as_the_lab_did(lab: Lab, web: Endpoint, tmp_path: 
     assert set(recording.mappings().ip) == set(lab.mappings().ip)
     assert recording.mappings().identity.min() > 1 << 24
     assert set(recording.metrics().process) == {"agent", "proxy", "observer", "world"}
-    kinds = list(recording.operations().kind)
-    assert {"apply", "learn", "delete"} <= set(kinds)
+    assert {"apply", "learn", "delete"} <= set(recording.operations().kind)
     assert (recording.seed, recording.settings) == (7, lab.settings)
     assert recording.header["kernel"].startswith("Linux ")
+    told = (Path(__file__).parents[2] / "docs" / "recording.md").read_text()
+    kinds = {json.loads(one)["kind"] for one in recording.path.read_text().splitlines()}
+    assert not [kind for kind in kinds if f"| `{kind}` |" not in told]
     assert recording.timeline().layout.title.text.startswith("recorded: ")
 
 
@@ -112,6 +115,10 @@ def test_start_and_stop_and_a_file_that_is_there(lab: Lab, web: Endpoint, tmp_pa
     assert recorder.stop() == path
     assert recorder.stop() == path
     assert not fqdnlab.open_recording(path).cut_short
+    other = Lab.attach(lab.name)
+    recorder = other.record(tmp_path / "b.fqdnlab")
+    other.close()
+    assert not fqdnlab.open_recording(recorder.path).cut_short
 
 
 def test_one_whose_writer_was_killed_opens_with_what_there_is(
@@ -135,6 +142,23 @@ def test_one_whose_writer_was_killed_opens_with_what_there_is(
     flows = recording.flows()
     said = recording.explain(flows[flows.address == "192.0.2.33"].iloc[-1])
     assert said.reason == "POLICY_DENIED"
+
+
+def test_a_full_disk_ends_it_with_a_plain_error(lab: Lab, web: Endpoint, tmp_path: Path) -> None:
+    path = tmp_path / "full.fqdnlab"
+    code = (
+        "import resource, sys; from fqdnlab.lab import Lab; from fqdnlab.errors import StateError\n"
+        "lab = Lab.attach(sys.argv[1]); recorder = lab.record(sys.argv[2], interval=0.02)\n"
+        "size = recorder.path.stat().st_size + 100\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)); sys.stdin.readline()\n"
+        "try:\n    recorder.stop()\nexcept StateError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", code, lab.name, str(path)]
+    assert not web.connect("192.0.2.34", 443, timeout=0.2)
+    done = subprocess.run(command, input="\n", capture_output=True, text=True, timeout=60)
+    assert "is cut short: File too large (what was written before opens)" in done.stdout, done
+    with pytest.warns(UserWarning, match="was cut short"):
+        assert not fqdnlab.open_recording(path).flows().empty
 
 
 def test_metrics_are_a_table_with_help_and_units(lab: Lab, web: Endpoint) -> None:
