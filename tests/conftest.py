@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fqdnlab.testing import Footprint, eventually
+from tests.flight import flight_records
 
 TESTS = Path(__file__).parent
 #: In this order; those from "setup" on need root.
@@ -47,9 +48,13 @@ def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _no_skip(report)
+    if report.failed and report.when == "call" and _tier(item) in ROOT_TIERS:
+        report.sections += flight_records(item.name)
     return report
 
 

@@ -12,6 +12,7 @@ import grpc
 from fqdnlab.agent.cluster import Learned
 from fqdnlab.agent.schedule import boottime
 from fqdnlab.agent.service import Core
+from fqdnlab.model.names import normalise
 from fqdnlab.pb import fqdndata_pb2 as pb
 from fqdnlab.pb import fqdndata_pb2_grpc
 
@@ -73,7 +74,8 @@ class FQDNData(fqdndata_pb2_grpc.FQDNDataServicer):  # type: ignore[misc]
         if not endpoint:
             return pb.UpdateMappingResponse(response=pb.RESPONSE_CODE_ERROR_ENDPOINT_NOT_FOUND)
         if addresses and request.response_code == 0:
-            learned = Learned(endpoint, request.fqdn, addresses, request.ttl, boottime())
+            name = normalise(request.fqdn)
+            learned = Learned(endpoint, name, addresses, request.ttl, boottime())
             if not self._core.learn([learned])[0]:
                 return pb.UpdateMappingResponse(response=pb.RESPONSE_CODE_SERVER_FAILURE)
         return pb.UpdateMappingResponse(response=pb.RESPONSE_CODE_NO_ERROR)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fqdnlab.agent.cluster import Endpoint
+from fqdnlab.agent.cluster import Endpoint, Learned
 from fqdnlab.agent.mappings import Mapping
 from fqdnlab.agent.operations import Operation, removals_first
 from fqdnlab.agent.rebuilt import rebuild_numbers
@@ -180,7 +180,8 @@ def test_going_back_gives_the_numbers_back() -> None:
     text = WEB.replace("name: web,", "name: more,") + (
         "  - toCIDR: [198.51.100.0/24]\n  - toEntities: [world]\n"
     )
-    agent.run(agent.state.set_policies(parse_policies(text, "more.yaml")))
+    operations = agent.state.set_policies(parse_policies(text, "more.yaml"))
+    agent.run([o for o in operations if o.table == "policy" and o.value])  # and then no room
     assert agent.state.content.policy != kept
     before.back(agent.state)
     operations = removals_first(agent.state.rebuild())
@@ -213,8 +214,6 @@ def test_a_dump_replays_through_json(tmp_path: Path) -> None:
     agent, store, recorder = recorded(tmp_path)
     state = agent.state
     more = parse_policies(WEB.replace("name: web,", "name: two,"), "two.yaml")
-    from fqdnlab.agent.cluster import Learned
-
     learned = Learned(1, "x.cdn.example.com.", (bytes([203, 0, 113, 1]),), 5, SECOND)
     live = {abi.ip16(A)}
     two: Endpoint = endpoint(2, app="web")
