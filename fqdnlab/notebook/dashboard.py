@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from fqdnlab.errors import UsageError
+from fqdnlab.notebook.base import Panel
 from fqdnlab.notebook.comms import heard_while_busy
 from fqdnlab.notebook.flow_table import FlowTable
-from fqdnlab.notebook.panel import Panel
 
 if TYPE_CHECKING:
     from fqdnlab.lab import Lab

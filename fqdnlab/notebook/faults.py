@@ -7,8 +7,8 @@ from typing import Any
 
 import traitlets
 
+from fqdnlab.notebook.base import Panel, script
 from fqdnlab.notebook.cards import cards
-from fqdnlab.notebook.panel import Panel, script
 from fqdnlab.notebook.seen import Seen
 
 __all__ = ["Faults"]

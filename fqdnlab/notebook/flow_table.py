@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from fqdnlab.notebook.panel import Panel, script
+from fqdnlab.notebook.base import Panel, script
 
 if TYPE_CHECKING:
     from fqdnlab.lab import Lab

@@ -257,12 +257,14 @@ class _StateLoop:
             status = self._reader.status()
             faults = self._reader.faults()
         except FqdnlabError as error:
-            return replace(before, time=now, trouble=error.message)
+            down = self._reader.is_down()
+            return replace(before, time=now, trouble=error.message, down=down)
         time_scale, hold = settings_of(status)
         seen = replace(
             before,
             time=now,
             trouble="",
+            down=False,
             processes=processes_from(status, dict(before.processes)),
             endpoints=len(status.endpoint),
             faults=faults,

@@ -32,11 +32,16 @@ class StateReader:
 
     def __init__(self, lab: str) -> None:
         paths = LabPaths(lab)
+        self._socket = paths.node_socket
         self._node_peer = Peer(paths.node_socket, "the node service", "take the lab up again")
         self._agent_peer = Peer(paths.agent_socket, "the agent", "restart it")
         self._node = control_pb2_grpc.NodeStub(self._node_peer.channel)
         self._agent = control_pb2_grpc.AgentStub(self._agent_peer.channel)
         self._world = World(paths.world_socket, timeout=_SECONDS)
+
+    def is_down(self) -> bool:
+        """Whether nothing of the lab is left; a node service that was killed leaves its socket."""
+        return not self._socket.exists()
 
     def status(self) -> pb.NodeStatus:
         """Processes, endpoints, settings.  Raises UnavailableError."""

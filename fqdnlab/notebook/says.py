@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traitlets
 
-from fqdnlab.notebook.panel import Panel, script
+from fqdnlab.notebook.base import Panel, script
 from fqdnlab.notebook.seen import Seen
 from fqdnlab.notebook.sentence import say
 

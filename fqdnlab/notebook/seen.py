@@ -101,6 +101,8 @@ class Seen:
         Unix seconds.
     trouble : str
         Why nothing newer is known: the node service is gone; empty: all is known.
+    down : bool
+        Whether the lab was taken down: nothing of it is left.
     processes : mapping of str to Proc
     numbers : Numbers
     endpoints, selected, policies, unenforced : int
@@ -121,6 +123,7 @@ class Seen:
     lab: str
     time: float = 0.0
     trouble: str = ""
+    down: bool = False
     processes: Mapping[str, Proc] = field(default_factory=dict)
     numbers: Numbers = Numbers()
     endpoints: int = 0

@@ -35,10 +35,18 @@ class Said:
 
 def say(seen: Seen) -> Said:
     """Put what was seen into words."""
+    if seen.down:
+        return Said(
+            f"The lab {seen.lab} is down: nothing of it is left. What is shown is how it was; run "
+            "the cell that makes it, and it goes on here.",
+            "",
+            "gone",
+        )
     if seen.trouble:
         return Said(
-            "The node service does not answer: what is shown is how things were. What was "
-            f"enforced stays enforced. ({seen.trouble})",
+            "The node service does not answer: what is shown is how things were, and what was "
+            "enforced stays enforced. Run the cell that makes the lab: it brings a new one. "
+            f"({seen.trouble})",
             "",
             "gone",
         )

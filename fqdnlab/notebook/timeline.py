@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from fqdnlab.notebook.bands import bands
-from fqdnlab.notebook.panel import Panel, script
+from fqdnlab.notebook.base import Panel, script
 from fqdnlab.notebook.seen import Seen
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ class Tab:
         self.wait(cell)
 
     def wait(self, cell: int, seconds: float = 30) -> None:
-        """Wait until a cell has ended.  (The kernel's state tells nothing: subshells have it too.)"""
+        """Wait until a cell has ended.  (The kernel's state is its subshells' too.)"""
         self.page.wait_for_function(_ENDED, arg=cell, timeout=seconds * 1000)
 
     def theme(self, name: str) -> None:
@@ -141,6 +141,7 @@ class Tab:
         self.page.evaluate(_THEME, f"JupyterLab {name}")
         light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def text(self, cell: int) -> str:
         """What the output area of a cell shows."""

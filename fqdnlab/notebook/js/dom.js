@@ -60,6 +60,15 @@ function put(el, key, ...made) {
   return true;
 }
 
+/** Sends a message to the kernel; without one there is nobody to hear it, as the note says. */
+function tell(model, message) {
+  try {
+    model.send(message);
+  } catch {
+    // "Cannot send": the kernel is gone or on its way back.
+  }
+}
+
 /**
  * Keeps a view in touch with the kernel: says hello, and every 10 s that it is there; shows when no
  * news has come for 6 s.  Returns a clock (the lab's Unix seconds) and `on(type, handler)`.
@@ -78,7 +87,7 @@ function attend(model, el, signal) {
     handlers[message.type]?.(message);
   };
   model.on("msg:custom", hear);
-  const alive = setInterval(() => model.send({ do: "alive" }), 10_000);
+  const alive = setInterval(() => tell(model, { do: "alive" }), 10_000);
   const watch = setInterval(() => {
     const silent = (performance.now() - heard) / 1000;
     note.hidden = silent < 6;
@@ -94,7 +103,7 @@ function attend(model, el, signal) {
     clearInterval(alive);
     clearInterval(watch);
   });
-  queueMicrotask(() => model.send({ do: "hello" }));
+  queueMicrotask(() => tell(model, { do: "hello" }));
   return { clock, on: (type, handler) => { handlers[type] = handler; }, note };
 }
 

@@ -18,8 +18,8 @@ export default {
         if (!maps.hidden) {
           asked.delete("kernel:maps");
           maps.hidden = true;
-        } else model.send({ do: "maps" });
-      } else model.send({ do: "fault", process: card, action: button.do });
+        } else tell(model, { do: "maps" });
+      } else tell(model, { do: "fault", process: card, action: button.do });
       draw();
     };
 

@@ -71,13 +71,13 @@ class Line {
 
 /** Rows that are kept and match; how many of them were never painted. */
 class Rows {
-  constructor() {
+  constructor(filter) {
     this.all = [];
     this.last = 0;
     this.fresh = 0;
     this.unpainted = 0;
     this.counts = [];
-    this.use("");
+    this.use(filter);
   }
 
   use(text) {
@@ -119,7 +119,7 @@ export default {
   render({ model, el, signal: given }) {
     const { signal, end } = lifetime(given);
     const touch = attend(model, el, signal);
-    const rows = new Rows();
+    const rows = new Rows(model.get("filter"));
     const stats = { painted: 0, lags: [], frames: 0, unpainted: () => rows.unpainted };
     el.fqdnlab = stats; // for measurements
     let paused = false;
@@ -154,7 +154,7 @@ export default {
     const choose = () => {
       const row = lines[cursor]?.row;
       if (!row) return;
-      model.send({ do: "choose", uuid: row[10] });
+      tell(model, { do: "choose", uuid: row[10] });
       paint([...lines].map((l) => l.row).filter(Boolean), row[10]);
     };
     const paint = (some, chosen = model.get("chosen_uuid")) => {
@@ -257,7 +257,7 @@ export default {
       say();
       if (rows.last !== stats.told) {
         stats.told = rows.last;
-        model.send({ do: "painted", n: rows.last });
+        tell(model, { do: "painted", n: rows.last });
       }
       if (rows.fresh) soon();
     }, 500);

@@ -284,7 +284,7 @@ export default {
       "aria-pressed": "false",
     }, "Pause");
     const png = h("button", { onclick: () => canvas.toBlob((blob) => save(`${name()}.png`, blob)) }, "PNG");
-    const html = h("button", { onclick: () => { html.disabled = true; model.send({ do: "html" }); } }, "HTML");
+    const html = h("button", { onclick: () => { html.disabled = true; tell(model, { do: "html" }); } }, "HTML");
     const note = h("small", {}, `last ${model.get("seconds")} s, one time axis`);
     const told = h("small", { class: "fq-told", role: "status" });
     el.prepend(h("div", { class: "fq-panel" },

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fqdnlab.notebook
 from fqdnlab.notebook import jupyter
 
 
@@ -31,3 +32,9 @@ def test_our_configuration_stands_behind_the_user_s() -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert jupyter.main([str(tmp_path / "none")]) == 4
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_every_public_name_is_what_it_says() -> None:
+    """A submodule of the same name would hide it once it is imported."""
+    assert all(callable(getattr(fqdnlab.notebook, name)) for name in fqdnlab.notebook.__all__)
+    assert all(callable(getattr(fqdnlab.notebook, name)) for name in fqdnlab.notebook.__all__)

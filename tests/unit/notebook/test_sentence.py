@@ -110,6 +110,12 @@ def test_the_node_service_is_gone() -> None:
     assert "stays enforced" in said.text
 
 
+def test_the_lab_was_taken_down() -> None:
+    said = say(Seen("intro", trouble="dead", down=True))
+    assert said.level == "gone"
+    assert said.text.startswith("The lab intro is down: nothing of it is left.")
+
+
 def test_the_words_stay_the_same_while_nothing_changes() -> None:
     before = say(seen(processes={"agent": dead("agent")}))
     after = say(seen(processes={"agent": dead("agent")}, time=T0 + 30))
