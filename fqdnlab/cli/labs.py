@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fqdnlab.cli.output import lab_option, output_option, show
+from fqdnlab.errors import UnavailableError
 from fqdnlab.lab import Lab
 from fqdnlab.lab.machine import MachineClient
 from fqdnlab.model.settings import LabSettings
@@ -85,6 +86,7 @@ def status(name: str | None, output: str) -> None:
         }
         for p in found.process
     ]
+    enforced = _policies_of(lab)
     endpoints = [
         {
             "endpoint": e.name,
@@ -92,7 +94,7 @@ def status(name: str | None, output: str) -> None:
             "labels": dict(e.labels),
             "ip4": e.ip4,
             "ip6": e.ip6,
-            "enforced": e.enforced,
+            "policies": enforced.get(e.name) if enforced is not None else None,
             "link_up": e.link_up,
         }
         for e in found.endpoint
@@ -109,9 +111,24 @@ def status(name: str | None, output: str) -> None:
     show(processes, ("process", "state", "pid", "generation", "restarts", "last_exit"), output)
     click.echo()
     show(
-        endpoints, ("endpoint", "namespace", "labels", "ip4", "ip6", "enforced", "link_up"), output
+        endpoints, ("endpoint", "namespace", "labels", "ip4", "ip6", "policies", "link_up"), output
     )
+    if enforced is None:
+        click.echo("policies: not known while the agent is dead; the kernel goes on with them")
     click.echo(f"\nmetrics: http://127.0.0.1:{found.metrics_port}/metrics")
+
+
+def _policies_of(lab: Lab) -> dict[str, list[str]] | None:
+    """Endpoint → the policies in force for it; None if the agent is dead."""
+    try:
+        statuses = lab.policy_statuses()
+    except UnavailableError:
+        return None
+    found: dict[str, list[str]] = {e.name: [] for e in lab.endpoints()}
+    for one in statuses:
+        for name in one.endpoints if one.enforced else ():
+            found.setdefault(name.rpartition("/")[2], []).append(one.name)
+    return found
 
 
 @click.command()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 from rich.console import Console
 from rich.markup import escape
 
@@ -32,7 +36,37 @@ _STATUS: tuple[tuple[type[FqdnlabError], int], ...] = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+#: Remedies are said as Python; here, as commands.
+_CALL = re.compile(r"\blab\.(agent|proxy|observer)\.(\w+)\(\)")
+
+_EXITS = """
+\b
+Exit status:
+  0    as asked
+  1    what was checked does not hold; an invalid policy
+  2    usage: an unknown option, lab, endpoint
+  3    a process is dead or late (it says which)
+  4    the machine lacks something: the root service, a tool, the kernel
+  5    a lab with other settings; a broken state
+  130  Ctrl-C
+`fqdnlab run` ends as its command does.
+"""
+
+
+class _Commands(click.Group):
+    """Ends quietly on Ctrl-C, and when nobody reads what is printed any more."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # what is still to be flushed at exit goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from error
+        except KeyboardInterrupt as error:
+            raise click.exceptions.Exit(130) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXITS)
 @click.version_option(fqdnlab.__version__, prog_name="fqdnlab")
 def cli() -> None:
     """FQDN-based network policy, for real: labs, policies, faults, and every verdict explained.
@@ -57,7 +91,7 @@ for command in (
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what makes SHELL complete fqdnlab's commands: source it."""
-    found = click.shell_completion.get_completion_class(shell)
+    found = get_completion_class(shell)
     assert found is not None
     click.echo(found(cli, {}, "fqdnlab", "_FQDNLAB_COMPLETE").source())
 
@@ -76,17 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FqdnlabError as error:
         _tell(error)
         return next((status for kind, status in _STATUS if isinstance(error, kind)), 2)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone
-        return 0
     return result if isinstance(result, int) else 0
 
 
 def _tell(error: FqdnlabError) -> None:
     console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(_as_command(error.message))}", soft_wrap=True)
     if isinstance(error, PolicyError):
         for path, line, message in error.places:
             console.print(f"  line {line}: {escape(path)}: {escape(message)}", soft_wrap=True)
     if error.remedy:
-        console.print(f"[bold]remedy:[/] {escape(error.remedy)}", soft_wrap=True)
+        console.print(f"[bold]remedy:[/] {escape(_as_command(error.remedy))}", soft_wrap=True)
+
+
+def _as_command(text: str) -> str:
+    return _CALL.sub(r"fqdnlab \1 \2", text)

@@ -22,16 +22,8 @@ def apply(files: tuple[Path, ...], timeout: float, lab_name: str) -> None:
     lab = Lab.attach(lab_name)
     for file in files:
         reply = lab.apply(file, timeout)
-        for one in reply.policies:
-            name = f"{one.namespace}/{one.name}" if one.namespace else one.name
-            word = "enforced" if one.enforced else "accepted, NOT enforced"
-            click.echo(f"{name}: {word}; selects {', '.join(one.endpoints) or 'no endpoint'}")
-            for field in one.fields:
-                click.echo(f"  line {field.line}: {field.path}: {field.reason}")
-            for field in one.lint:
-                click.echo(f"  hint, line {field.line}: {field.path}: {field.reason}")
-        if reply.note:
-            click.echo(reply.note)
+        for line in reply.lines():
+            click.echo(line)
 
 
 @policy.command("list")

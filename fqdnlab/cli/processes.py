@@ -34,11 +34,11 @@ def _command(name: str, action: str) -> click.Command:
     @lab_option
     def command(lab_name: str) -> None:
         process = getattr(Lab.attach(lab_name), name)
-        state = getattr(process, {"continue": "cont"}.get(action, action))()
-        click.echo(
-            f"{name}: {state.state}, pid {state.pid}, generation {state.generation}"
-            + (f", {state.last_exit}" if state.last_exit else "")
-        )
+        getattr(process, {"continue": "cont"}.get(action, action))()
+        state = process.state()
+        pid = f", pid {state.pid}" if state.pid else ""
+        last = f", {state.last_exit}" if state.last_exit else ""
+        click.echo(f"{name}: {state.state}{pid}, generation {state.generation}{last}")
 
     return command
 
