@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.dns_peers import CILIUM, DIRECT, DNSMASQ, OURS, SDP, SERVERS, Route, start_peers
@@ -14,7 +15,7 @@ from bench.knot import knot
 from bench.labs import PLAIN, SELECTORS, WEB, names_of, pids, policy
 from bench.load import full_load, one_at_a_time
 from bench.network import peer_network
-from bench.programs import cpu_seconds
+from bench.programs import bind, cpu_seconds
 from fqdnlab.lab import Lab
 from fqdnlab.paths import netns
 
@@ -53,13 +54,14 @@ class Bench:
             questions.write_text("".join(f"{name} A\n" for name in names))
             lab = stack.enter_context(Lab("bench"))
             records = {n.partition(".")[0]: _address(i) for i, n in enumerate(names)}
-            stack.enter_context(knot(lab, folder, SERVERS, {_DOMAIN: records}))
+            upstream = stack.enter_context(knot(lab, folder, SERVERS, {_DOMAIN: records}))
             net = stack.enter_context(peer_network(lab.name))
             paths = [*_ours(lab, names), *start_peers(stack, net, folder, folder / "names", built)]
             tell(f"paths: {', '.join(p.name for p in paths)}")
             for path in paths:  # every name is known before anything is measured
                 full_load(path.netns, path.server, path.port, questions, 1.0)
-            return _interleaved(paths, runs, quick, folder, tell)
+            measure = _Measure(folder, upstream.pid, 1.0 if quick else 4.0)
+            return _interleaved(paths, runs, measure, tell)
 
     def _built(self, tell: Callable[[str], None]) -> Path | None:
         why = why_absent()
@@ -93,28 +95,53 @@ def _ours(lab: Lab, names: Sequence[str]) -> list[Route]:
 
 
 def _interleaved(
-    paths: Sequence[Route], runs: int, quick: bool, folder: Path, tell: Callable[[str], None]
+    paths: Sequence[Route], runs: int, measure: _Measure, tell: Callable[[str], None]
 ) -> list[Sample]:
     samples: list[Sample] = []
     for run in range(runs):
         for path in paths:
-            samples += _measure(path, run, folder, 1.0 if quick else 4.0)
+            samples += measure(path, run)
         told = {s.path: s.value for s in samples if s.run == run and s.metric == _QPS}
         tell(f"run {run + 1} of {runs}: " + ", ".join(f"{p} {v:,.0f}/s" for p, v in told.items()))
     return samples
 
 
-def _measure(path: Route, run: int, folder: Path, seconds: float) -> list[Sample]:
-    proxy, rest = path.proxy(), path.rest()
-    before = cpu_seconds(proxy), cpu_seconds(rest)
-    load = full_load(path.netns, path.server, path.port, folder / "questions", seconds)
-    took = [
-        (cpu_seconds(pids) - b) * 1e6 / load.completed
-        for pids, b in zip((proxy, rest), before, strict=True)
-    ]
-    p50 = one_at_a_time(path.netns, path.server, path.port, folder / "names", seconds / 4)
-    found = [Sample(path.name, _QPS, load.qps, "1/s", run), Sample(path.name, _P50, p50, "µs", run)]
-    if proxy:
-        found.append(Sample(path.name, _CPU, took[0], "µs/query", run))
-        found.append(Sample(path.name, _ALL, sum(took), "µs/query", run))
-    return found
+@dataclass(frozen=True)
+class _Measure:
+    """Full load, then one question at a time.
+
+    Attributes
+    ----------
+    folder : Path
+        With the files ``questions`` and ``names``.
+    upstream : int
+        Its pid.
+    seconds : float
+        Of full load.
+    """
+
+    folder: Path
+    upstream: int
+    seconds: float
+
+    def __call__(self, path: Route, run: int) -> list[Sample]:
+        """Samples of one path."""
+        asked = path.netns, path.server, path.port
+        proxy, rest = path.proxy(), path.rest()
+        bind(self.upstream, last_core=True)
+        before = cpu_seconds(proxy), cpu_seconds(rest)
+        load = full_load(*asked, self.folder / "questions", self.seconds)
+        took = [
+            (cpu_seconds(pids) - b) * 1e6 / load.completed
+            for pids, b in zip((proxy, rest), before, strict=True)
+        ]
+        bind(self.upstream, last_core=False)
+        p50 = one_at_a_time(*asked, self.folder / "names", self.seconds / 4)
+        found = [
+            Sample(path.name, _QPS, load.qps, "1/s", run),
+            Sample(path.name, _P50, p50, "µs", run),
+        ]
+        if proxy:
+            found.append(Sample(path.name, _CPU, took[0], "µs/query", run))
+            found.append(Sample(path.name, _ALL, sum(took), "µs/query", run))
+        return found

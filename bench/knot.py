@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.load import answers
-from bench.programs import Program, on_last_core
+from bench.programs import Program
 from fqdnlab.lab import Lab
 from fqdnlab.lab.process import Process
 from fqdnlab.paths import netns
@@ -53,7 +53,7 @@ def knot(
     path = folder / "knot.conf"
     path.write_text("\n".join(config) + "\n")
     world = netns(lab.name, "world")
-    program = Program(on_last_core(["knotd", "-c", str(path)]), folder / "knot.log", world)
+    program = Program(["knotd", "-c", str(path)], folder / "knot.log", world)
     try:
         for domain, records in zones.items():
             label, address = next(iter(records.items()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.figures import BenchError
 
-__all__ = ["Program", "cpu_seconds", "inside", "on_last_core", "run"]
+__all__ = ["Program", "bind", "cpu_seconds", "inside", "on_last_core", "run"]
 
 _END = 10.0
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -24,10 +24,18 @@ def inside(netns: str, argv: Sequence[str]) -> list[str]:
 def on_last_core(argv: Sequence[str]) -> list[str]:
     """The command line that binds `argv` to the last core.
 
-    Load and upstream go there, for every path alike; what is measured may run anywhere.  Unbound,
-    they are woken on the core of the proxy that sends to them, and preempt it at every packet.
+    Full load and its upstream go there, for every path alike; what is measured may run anywhere.
+    Unbound, they are woken on the core of the proxy that sends to them, and preempt it at every
+    packet.
     """
     return ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0))), *argv]
+
+
+def bind(pid: int, last_core: bool) -> None:
+    """Bind all threads of a process to the last core, or to none."""
+    cores = os.sched_getaffinity(0)
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(task), {max(cores)} if last_core else cores)
 
 
 def run(argv: Sequence[str], timeout: float = 30.0, stdin: str | None = None) -> str:
