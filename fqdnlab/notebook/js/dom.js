@@ -70,11 +70,24 @@ function tell(model, message) {
 }
 
 /**
+ * Keeps JupyterLab's own keys away from what has the focus in a panel ("d d" would delete the cell).
+ * It asks the focused element itself, not those around it: each is marked as it gets the focus.
+ */
+function keepKeys() {
+  if (window.fqdnlabKeepsKeys) return;
+  window.fqdnlabKeepsKeys = true;
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.closest?.(".fqdnlab, .fqdnlab-dashboard")) target.dataset.lmSuppressShortcuts = "true";
+  });
+}
+
+/**
  * Keeps a view in touch with the kernel: says hello, and every 10 s that it is there; shows when no
  * news has come for 6 s.  Returns a clock (the lab's Unix seconds) and `on(type, handler)`.
  */
 function attend(model, el, signal) {
   el.classList.add("fqdnlab");
+  keepKeys();
   const note = h("div", { class: "fq-stale", role: "status", hidden: true });
   el.append(note);
   const handlers = {};
