@@ -20,13 +20,14 @@ _SIGNS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[bold red]fa
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A list of {check, level, found, remedy}.")
-def doctor(as_json: bool) -> None:
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def doctor(as_json: bool, output: str) -> None:
     """Check kernel, BTF, bpffs, privilege, libbpf and tools; give a remedy for each finding.
 
     Changes nothing.  Exits 0 unless something is found that no lab can run with.
     """
     findings = diagnose(gather())
-    if as_json:
+    if as_json or output == "json":
         click.echo(json.dumps([asdict(f) for f in findings], indent=2))
     else:
         Console(highlight=False).print(table(findings))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from fqdnlab.cli.output import lab_option, output_option, show
-from fqdnlab.lab import Lab
+from fqdnlab.lab import Endpoint, Lab
 
 __all__ = ["COMMANDS"]
+
+
+def _row(e: Endpoint) -> dict[str, Any]:
+    return {
+        "name": e.name,
+        "namespace": e.namespace,
+        "labels": e.labels,
+        "ip4": e.ip4,
+        "ip6": e.ip6,
+    }
 
 
 @click.group()
@@ -19,12 +31,16 @@ def endpoint() -> None:
 @click.argument("name")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE")
 @click.option("-n", "--namespace", default="default", show_default=True)
+@output_option
 @lab_option
-def add(name: str, labels: tuple[str, ...], namespace: str, lab_name: str) -> None:
+def add(name: str, labels: tuple[str, ...], namespace: str, output: str, lab_name: str) -> None:
     """Make the endpoint NAME."""
     pairs = dict(label.partition("=")[::2] for label in labels)
     made = Lab.attach(lab_name).endpoint(name, pairs, namespace)
-    click.echo(f"endpoint {made.name}: {made.ip4} {made.ip6}")
+    if output == "json":
+        show([_row(made)], (), output)
+    else:
+        click.echo(f"endpoint {made.name}: {made.ip4} {made.ip6}")
 
 
 @endpoint.command("list")
@@ -32,10 +48,7 @@ def add(name: str, labels: tuple[str, ...], namespace: str, lab_name: str) -> No
 @lab_option
 def list_(output: str, lab_name: str) -> None:
     """All endpoints of a lab."""
-    rows = [
-        {"name": e.name, "namespace": e.namespace, "labels": e.labels, "ip4": e.ip4, "ip6": e.ip6}
-        for e in Lab.attach(lab_name).endpoints()
-    ]
+    rows = [_row(e) for e in Lab.attach(lab_name).endpoints()]
     show(rows, ("name", "namespace", "labels", "ip4", "ip6"), output)
 
 

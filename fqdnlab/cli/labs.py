@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fqdnlab.cli.output import lab_option, output_option, show
+from fqdnlab.cli.output import lab_names, lab_option, output_option, show
 from fqdnlab.errors import UnavailableError
 from fqdnlab.lab import Lab
 from fqdnlab.lab.machine import MachineClient
@@ -49,7 +49,7 @@ def up(name: str, pairs: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("name", default="lab")
+@click.argument("name", default="lab", shell_complete=lab_names)
 def down(name: str) -> None:
     """Take the lab NAME down; nothing of it is left."""
     MachineClient().down(name)
@@ -57,7 +57,7 @@ def down(name: str) -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=lab_names)
 @output_option
 def status(name: str | None, output: str) -> None:
     """All labs of the machine, or the processes and endpoints of the lab NAME."""

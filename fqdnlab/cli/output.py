@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["lab_option", "output_option", "show"]
+from fqdnlab.paths import RUN
+
+__all__ = ["lab_names", "lab_option", "output_option", "show"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,9 +28,23 @@ def output_option(function: F) -> F:
 def lab_option(function: F) -> F:
     """``--lab NAME`` (or FQDNLAB_LAB in the environment)."""
     decorate = click.option(
-        "--lab", "lab_name", default="lab", envvar="FQDNLAB_LAB", show_default=True, metavar="NAME"
+        "--lab",
+        "lab_name",
+        default="lab",
+        envvar="FQDNLAB_LAB",
+        show_default=True,
+        metavar="NAME",
+        shell_complete=lab_names,
     )
     return decorate(function)
+
+
+def lab_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """For completion: living labs whose names begin with `begun`, as far as one may see them."""
+    try:
+        return sorted(p.parent.name for p in RUN.glob(f"{begun}*/node.sock"))
+    except OSError:
+        return []
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:

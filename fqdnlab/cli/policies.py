@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,14 +17,19 @@ __all__ = ["policy"]
 @policy.command("apply")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds for the proxy.")
+@output_option
 @lab_option
-def apply(files: tuple[Path, ...], timeout: float, lab_name: str) -> None:
+def apply(files: tuple[Path, ...], timeout: float, output: str, lab_name: str) -> None:
     """Apply the policies of FILES; done when the kernel and the proxy have them."""
     lab = Lab.attach(lab_name)
+    rows: list[dict[str, Any]] = []
     for file in files:
         reply = lab.apply(file, timeout)
-        for line in reply.lines():
-            click.echo(line)
+        rows += reply.rows()
+        if output == "table":
+            click.echo("\n".join(reply.lines()))
+    if output == "json":
+        show(rows, (), output)
 
 
 @policy.command("list")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from fqdnlab.pb import control_pb2 as pb
 
@@ -52,8 +54,30 @@ class Applied:
         found += [f"late: {who}" for who in self.late]
         return found
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One a policy, for programs: JSON can hold it."""
+        return [
+            {
+                "kind": p.kind,
+                "namespace": p.namespace,
+                "name": p.name,
+                "revision": p.revision,
+                "enforced": p.enforced,
+                "fields": _places(p.fields),
+                "lint": _places(p.lint),
+                "endpoints": list(p.endpoints),
+                "note": self.note,
+                "late": list(self.late),
+            }
+            for p in self.policies
+        ]
+
     def __repr__(self) -> str:
         return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
         return f"<pre style='white-space:pre-wrap'>{html.escape(repr(self))}</pre>"
+
+
+def _places(fields: Iterable[pb.FieldStatus]) -> list[dict[str, Any]]:
+    return [{"path": f.path, "line": f.line, "reason": f.reason} for f in fields]

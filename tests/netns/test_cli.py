@@ -19,6 +19,9 @@ from fqdnlab.lab import machine_service
 from fqdnlab.testing import eventually
 
 LAB = "cli-test"
+SCRIPT = Path(sys.executable).with_name(
+    "fqdnlab"
+)  # as it is installed: completion asks for its name
 COMMAND = [sys.executable, "-m", "fqdnlab.cli"]
 ENVIRONMENT = {**os.environ, "FQDNLAB_LAB": LAB, "COLUMNS": "200"}
 
@@ -91,11 +94,22 @@ def test_status_of_the_machine_and_of_the_lab() -> None:
     assert "metrics: http://127.0.0.1:" in ok("status", LAB).out
 
 
+@pytest.mark.parametrize("words", ["fqdnlab down ", "fqdnlab flows --lab "])
+def test_names_of_labs_are_completed(words: str) -> None:
+    asked = {"COMP_WORDS": words + LAB[:3], "COMP_CWORD": str(len(words.split()))}
+    environment = {**ENVIRONMENT, **asked, "_FQDNLAB_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [SCRIPT], capture_output=True, text=True, timeout=60, env=environment, check=True
+    )
+    assert f"plain,{LAB}" in done.stdout.splitlines()
+
+
 def test_endpoints() -> None:
     rows = {r["name"]: r for r in ok("endpoint", "list", "-o", "json").json}
     assert (rows["web"]["labels"], rows["free"]["namespace"]) == ({"app": "web"}, "other")
     assert "app=web" in ok("endpoint", "list").out
-    ok("endpoint", "add", "gone")
+    (made,) = ok("endpoint", "add", "gone", "-o", "json").json
+    assert (made["name"], made["ip4"][:6]) == ("gone", "10.10.")
     ok("endpoint", "delete", "gone")
     assert "gone" not in ok("endpoint", "list").out
 
@@ -106,6 +120,9 @@ def test_policies(tmp_path: Path) -> None:
     applied = ok("policy", "apply", file)
     assert "batch-http-only: accepted, not enforced" in applied.out
     assert "rules.http" in applied.out
+    (again,) = ok("policy", "apply", file, "-o", "json").json
+    assert (again["enforced"], again["lint"], again["late"]) == (False, [], [])
+    assert "rules.http" in again["fields"][0]["path"]
     rows = {r["name"]: r for r in ok("policy", "list", "-o", "json").json}
     assert rows["web-egress"]["enforced"] is True
     assert rows["batch-http-only"]["enforced"] is False
