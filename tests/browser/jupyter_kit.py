@@ -132,6 +132,10 @@ class Tab:
         self.page.evaluate(_INTERRUPT)
         self.wait(cell)
 
+    def ended(self, cell: int) -> bool:
+        """Whether a cell that was run has ended."""
+        return bool(self.page.evaluate(_ENDED, cell))
+
     def wait(self, cell: int, seconds: float = 30) -> None:
         """Wait until a cell has ended.  (The kernel's state is its subshells' too.)"""
         self.page.wait_for_function(_ENDED, arg=cell, timeout=seconds * 1000)

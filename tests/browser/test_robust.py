@@ -53,6 +53,25 @@ def test_two_browsers_on_one_notebook(first: Tab, open_notebook: Opener) -> None
     eventually(lambda: words.all_inner_texts() == ["recording"] * 2, 10)
 
 
+def test_without_our_routing_a_button_waits_for_the_cell(first: Tab, open_notebook: Opener) -> None:
+    """The saboteur of "kill during a cell"; when this fails, comms.py is needed no longer."""
+    cells = (
+        "import fqdnlab.notebook.base as base\nbase.heard_while_busy = lambda widget: None\n"
+        f'import fqdnlab\nfqdnlab.Lab("{LAB}").panel("faults")',
+        "import time\nprint('busy', flush=True)\ntime.sleep(4)",
+    )
+    tab = open_notebook("sabotaged.ipynb", *cells)
+    tab.run(0)
+    tab.page.wait_for_selector("[data-process=observer] .fq-word:has-text('recording')")
+    tab.run(1)
+    eventually(lambda: "busy" in tab.text(1), 10)
+    tab.page.click("[data-process=observer] [data-do=stop]")
+    tab.page.wait_for_selector("[data-process=observer] .fq-word:has-text('hung')")
+    assert tab.ended(1), "it was heard while the cell ran"
+    tab.page.click("[data-process=observer] [data-do=continue]")
+    tab.page.wait_for_selector("[data-process=observer] .fq-word:has-text('recording')")
+
+
 def test_a_panel_alone_and_one_that_is_not_there(open_notebook: Opener, first: Tab) -> None:
     cells = (
         f'from fqdnlab import Lab\nlab = Lab("{LAB}")\nlab.panel("says")',

@@ -219,6 +219,7 @@ class Drawing {
       }
     } else if (wide > whole + 10) this.text(address + words, from + 6, y, inside, this.mono);
     else if (wide > short + 8) this.text(address, from + 6, y, inside, this.mono);
+    else if (from - LEFT > short + 8) this.text(address, from - 6, y, colours.dim, this.mono, "right");
   }
 
   cross(x, y) {
