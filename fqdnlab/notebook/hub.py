@@ -7,6 +7,7 @@ looks.  Whatever is away is asked again; the reader ends with `Hub.stop`, or wit
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 from collections import deque
@@ -24,24 +25,21 @@ from fqdnlab.lab.process import Process
 from fqdnlab.model.flows import Table
 from fqdnlab.notebook.bins import Bins
 from fqdnlab.notebook.life import Lives
-from fqdnlab.notebook.reading import FlowReader, StateReader, processes_from, settings_of
+from fqdnlab.notebook.reading import FlowReader
 from fqdnlab.notebook.rows import is_shown, rate_kind, view
 from fqdnlab.notebook.seen import Seen
-from fqdnlab.notebook.world_changes import changes
+from fqdnlab.notebook.state_loop import StateLoop
 from fqdnlab.paths import LabPaths
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.pb import control_pb2_grpc
 
 __all__ = ["Hub", "Subscriber", "hub"]
 
+_log = logging.getLogger(__name__)
 _FLOW_SECONDS = 0.1
 _STATE_SECONDS = 0.25
 _IDLE_SECONDS = 1.0
-_MAPPING_SECONDS = 1.0
-_WORLD_SECONDS = 0.5
-_POLICY_SECONDS = 1.0
 _KEPT_ROWS = 4000
-_KEPT_CHANGES = 200
 
 
 @dataclass(frozen=True)
@@ -179,17 +177,30 @@ class Hub:
             return any(s.wants() for s in self._subscribers)
 
     def _read_state(self) -> None:
-        reader = _StateLoop(self.lab, self._lives, self._lock)
+        reader = StateLoop(self.lab, self._lives, self._lock)
         try:
             while not self._stopping.is_set():
-                seen = reader.read(self._seen, self._bins)
-                self._seen = seen
+                try:
+                    self._seen = reader.read(self._seen, self._bins)
+                except Exception as error:  # said on top of every dashboard, and tried again
+                    _log.exception("the lab %s cannot be read", self.lab)
+                    trouble = f"{type(error).__name__}: {error}"
+                    self._seen = replace(self._seen, time=time.time(), trouble=trouble)
                 for one in self._told():
-                    one.on_seen(seen)
+                    self._tell(one, one.on_seen, self._seen)
                 self._poked.wait(_STATE_SECONDS if self._watched() else _IDLE_SECONDS)
                 self._poked.clear()
         finally:
             reader.close()
+
+    def _tell(self, subscriber: Subscriber, method: Callable[[Any], None], what: Any) -> None:
+        """Tell one; a panel that fails must not take the others' news away."""
+        try:
+            method(what)
+        except Exception:
+            _log.exception("a panel of the lab %s failed: it is told no more", self.lab)
+            with self._lock, suppress(ValueError):
+                self._subscribers.remove(subscriber)
 
     def _told(self) -> list[Subscriber]:
         with self._lock:
@@ -201,8 +212,12 @@ class Hub:
         try:
             while not self._stopping.is_set():
                 begin = time.monotonic()
-                with suppress(grpc.RpcError):  # the observer is away, as its card says
+                try:
                     table.add(reader.fresh())
+                except grpc.RpcError:
+                    pass  # the observer is away, as its card says
+                except Exception:
+                    _log.exception("flows of the lab %s cannot be read", self.lab)
                 self._take(table.drain(), reader.lost)
                 pause = _FLOW_SECONDS if self._watched() else _IDLE_SECONDS
                 self._stopping.wait(max(0.01, pause - (time.monotonic() - begin)))
@@ -226,86 +241,8 @@ class Hub:
                     self._rows.append((one, row))
             self._bins.count(len(rows), lost)
         for subscriber in self._told():
-            if subscriber.on_rows is not None:
-                subscriber.on_rows(shown)
-
-
-class _StateLoop:
-    """One reading after another; slow things less often."""
-
-    def __init__(self, lab: str, lives: Lives, lock: threading.RLock) -> None:
-        self._reader = StateReader(lab)
-        self._lives = lives
-        self._lock = lock
-        self._due: dict[str, float] = {}
-        self._addresses = -1  # as many as were listed last
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def _is_due(self, what: str, every: float) -> bool:
-        now = time.monotonic()
-        if now < self._due.get(what, 0.0):
-            return False
-        self._due[what] = now + every
-        return True
-
-    def read(self, before: Seen, bins: Bins) -> Seen:
-        """The lab now; what does not answer is as it was `before`."""
-        now = time.time()
-        try:
-            status = self._reader.status()
-            faults = self._reader.faults()
-        except FqdnlabError as error:
-            down = self._reader.is_down()
-            return replace(before, time=now, trouble=error.message, down=down)
-        time_scale, hold = settings_of(status)
-        seen = replace(
-            before,
-            time=now,
-            trouble="",
-            down=False,
-            processes=processes_from(status, dict(before.processes)),
-            endpoints=len(status.endpoint),
-            faults=faults,
-            time_scale=time_scale,
-            hold=hold,
-        )
-        seen = self._of_agent(seen)
-        seen = self._of_world(seen)
-        with self._lock:
-            rates, flows, lost = bins.rates(now), bins.seen, bins.lost
-            waiting = self._lives.waiting
-        return replace(seen, rates=rates, flows=flows, lost=lost, waiting=waiting)
-
-    def _of_agent(self, seen: Seen) -> Seen:
-        if seen.process("agent").state != "running":
-            with self._lock:
-                self._lives.take_mappings(None, seen.time)
-            return seen
-        numbers = self._reader.numbers()
-        seen = replace(seen, numbers=numbers or seen.numbers)
-        if self._is_due("policies", _POLICY_SECONDS):
-            counts = self._reader.policies()
-            if counts is not None:
-                every, unenforced, selected = counts
-                seen = replace(seen, policies=every, unenforced=unenforced, selected=selected)
-        moved = numbers is not None and numbers.addresses != self._addresses
-        if moved or self._is_due("mappings", _MAPPING_SECONDS):
-            held = self._reader.mappings()
-            self._addresses = -1 if held is None else len(held)
-            with self._lock:
-                self._lives.take_mappings(held, time.time())
-        return seen
-
-    def _of_world(self, seen: Seen) -> Seen:
-        if seen.process("world").state != "running" or not self._is_due("world", _WORLD_SECONDS):
-            return seen
-        names = self._reader.world()
-        if names is None:
-            return seen
-        fresh = changes(seen.world, names, time.time())
-        return replace(seen, world=names, changes=(*seen.changes, *fresh)[-_KEPT_CHANGES:])
+            if subscriber.on_rows is not None and shown:
+                self._tell(subscriber, subscriber.on_rows, shown)
 
 
 _hubs: dict[str, Hub] = {}

@@ -134,6 +134,20 @@ def test_an_action_that_fails_is_told_in_words(reader: Hub) -> None:
     assert told == [("ZeroDivisionError: division by zero", False)]
 
 
+def test_a_panel_that_fails_takes_no_news_away(reader: Hub, watcher: Watcher, lab: Lab) -> None:
+    calls: list[object] = []
+
+    def fails(what: object) -> None:
+        calls.append(what)
+        raise RuntimeError("on purpose")
+
+    reader.subscribe(Subscriber(fails, None, lambda: True))
+    eventually(lambda: calls, 5)
+    assert connect(lab)
+    eventually(lambda: watcher.rows, 5, "news for the others")
+    assert len(calls) == 1
+
+
 def test_the_node_service_is_gone_and_comes_back(lab: Lab, reader: Hub, watcher: Watcher) -> None:
     os.kill(reader.seen.process("node").pid, signal.SIGKILL)
     eventually(lambda: reader.seen.trouble, 5, "the trouble")
