@@ -147,6 +147,15 @@ def demo(arguments: tuple[str, ...]) -> int:
     return main(list(arguments))
 
 
+@click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def notebook(arguments: tuple[str, ...]) -> int:
+    """Start JupyterLab on notebooks/, or a folder; print its address."""
+    from fqdnlab.notebook.jupyter import main
+
+    return main(list(arguments))
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def serve(arguments: tuple[str, ...]) -> int:
@@ -173,4 +182,4 @@ def run(endpoint: str, command: tuple[str, ...], timeout: float, lab_name: str) 
     return result.exit if result.exit >= 0 else 128 - result.exit
 
 
-COMMANDS = (up, down, status, clean, demo, serve, run)
+COMMANDS = (up, down, status, clean, demo, notebook, serve, run)

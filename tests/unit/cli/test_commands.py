@@ -15,7 +15,8 @@ from fqdnlab.lab import machine
 
 COMMANDS = {
     "up", "down", "status", "run", "policy", "endpoint", "world", "fqdn", "flows", "agent",
-    "proxy", "observer", "demo", "doctor", "clean", "serve", "dump", "completion", "explain",
+    "proxy", "observer", "demo", "notebook", "doctor", "clean", "serve", "dump", "completion",
+    "explain",
 }  # fmt: skip
 
 
