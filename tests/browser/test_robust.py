@@ -53,6 +53,22 @@ def test_two_browsers_on_one_notebook(first: Tab, open_notebook: Opener) -> None
     eventually(lambda: words.all_inner_texts() == ["recording"] * 2, 10)
 
 
+def test_a_browser_that_was_closed(first: Tab, open_notebook: Opener) -> None:
+    """The kernel goes on; another browser finds the panels alive."""
+    cell = f'from fqdnlab import Lab\nlab = Lab("{LAB}")\nlab.panel("faults")'
+    tab = open_notebook("closed.ipynb", cell)
+    tab.run(0)
+    tab.page.wait_for_selector(f"{WORD}:has-text('at work')")
+    tab.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    url = tab.page.url
+    tab.page.close()
+    again = Tab(tab.page.context.new_page(), tab.outside)
+    again.page.goto(url)
+    again.page.wait_for_selector(f"{WORD}:has-text('at work')", timeout=30_000)
+    again.page.click("[data-process=proxy] [data-do=upgrade]")
+    again.page.wait_for_selector("[data-process=proxy] .fq-kv:has-text('generation 2')")
+
+
 def test_without_our_routing_a_button_waits_for_the_cell(first: Tab, open_notebook: Opener) -> None:
     """The saboteur of "kill during a cell"; when this fails, comms.py is needed no longer."""
     cells = (
