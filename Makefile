@@ -38,10 +38,10 @@ BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Werror -Wno-u
 	-Ibpf -isystem build
 KERNEL := $(shell uname -r)
 
-ROOT_TIERS := tests/bpf tests/netns tests/demo tests/browser
+ROOT_TIERS := tests/bpf tests/netns tests/demo tests/notebooks tests/browser
 TIERS := $(wildcard tests/unit tests/setup $(ROOT_TIERS))
 
-.PHONY: help setup venv proto vmlinux bpf lint format unit bpf-test netns browser test demo notebook bench interop \
+.PHONY: help setup venv proto vmlinux bpf lint format unit bpf-test netns notebooks browser test demo notebook bench interop \
 	wheel clean distclean
 
 help: ## list the targets
@@ -105,6 +105,9 @@ bpf-test: setup ## tests of the BPF programs (root)
 
 netns: setup ## end-to-end tests in network namespaces (root)
 	$(PYTEST) $(wildcard tests/netns tests/demo)
+
+notebooks: setup ## every notebook under nbval, its checks, its mechanism disabled (root)
+	$(PYTEST) tests/notebooks
 
 browser: setup ## the notebook's panels in Chromium (root); build/screenshots/
 	$(PYTEST) tests/browser
