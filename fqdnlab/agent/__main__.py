@@ -25,6 +25,7 @@ from fqdnlab.agent.service import Core
 from fqdnlab.agent.state import AgentState
 from fqdnlab.agent.store import Store
 from fqdnlab.errors import FqdnlabError, SetupError
+from fqdnlab.leave import leave
 from fqdnlab.metrics import exposition, serve_metrics
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.paths import PROXY_GID, LabPaths
@@ -110,7 +111,7 @@ def _server(name: str) -> grpc.Server:
 
 
 def _stop(server: grpc.Server) -> None:
-    server.stop(_GRACE).wait()
+    server.stop(_GRACE).wait(_GRACE + 2.0)
 
 
 def _listen(server: grpc.Server, path: Path, uid: int, gid: int, mode: int) -> None:
@@ -170,4 +171,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -17,6 +17,7 @@ from contextlib import suppress
 import grpc
 
 from fqdnlab.errors import FqdnlabError, SetupError
+from fqdnlab.leave import leave
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.commands import Lab
 from fqdnlab.node.node import Node
@@ -80,7 +81,7 @@ def _run(lab: Lab, ready_fd: int) -> int:
     _log.info("lab %s is up", lab.name)
     node.wait()
     node.shut_down()
-    server.stop(_GRACE).wait()
+    server.stop(_GRACE).wait(_GRACE + 2.0)
     return 0
 
 
@@ -101,4 +102,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

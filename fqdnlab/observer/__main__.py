@@ -24,6 +24,7 @@ import fqdnlab
 from fqdnlab.datapath.events import RingReader
 from fqdnlab.datapath.maps import Maps
 from fqdnlab.errors import FqdnlabError, SetupError
+from fqdnlab.leave import leave
 from fqdnlab.metrics import Family, exposition, serve_metrics
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.observer.context import Clock, Context
@@ -188,7 +189,7 @@ def _serve(service: ObserverService, path: Path) -> grpc.Server:
 
 
 def _stop_server(server: grpc.Server) -> None:
-    server.stop(_GRACE).wait()
+    server.stop(_GRACE).wait(_GRACE + 2.0)
 
 
 def _remove_own(path: Path) -> None:
@@ -226,4 +227,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

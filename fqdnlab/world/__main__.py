@@ -20,6 +20,7 @@ from pathlib import Path
 import grpc
 
 from fqdnlab.errors import FqdnlabError, SetupError
+from fqdnlab.leave import leave
 from fqdnlab.metrics import Family, exposition, serve_metrics
 from fqdnlab.pb import world_pb2_grpc
 from fqdnlab.world.behaviour import TRANSPORTS
@@ -141,4 +142,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
