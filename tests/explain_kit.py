@@ -26,12 +26,16 @@ for target, proto, port, sport, v6 in json.load(sys.stdin):
     except socket.gaierror as error:
         told.append([sport, "", str(error)])
         continue
-    one = socket.socket(family, socket.SOCK_STREAM if proto == "TCP" else socket.SOCK_DGRAM)
+    kind = socket.SOCK_STREAM if proto == "TCP" else socket.SOCK_DGRAM
+    ping = {"ICMPv4": socket.IPPROTO_ICMP, "ICMPv6": socket.IPPROTO_ICMPV6}.get(proto, 0)
+    one = socket.socket(family, kind, ping)
     one.setblocking(False)
     one.bind(("::" if v6 else "0.0.0.0", sport))
     try:
         if proto == "TCP":
             one.connect_ex((address, port))
+        elif ping:
+            one.sendto(bytes([port, 0, 0, 0, 0, 0, 0, 1]), (address, 0))
         else:
             one.sendto(b"x", (address, port))
         told.append([sport, address, ""])
@@ -43,7 +47,7 @@ print(json.dumps(told))
 
 
 class Case(NamedTuple):
-    """One packet: to an address, or to the address that a name gives."""
+    """One packet: to an address, or to the address that a name gives; a ping's type is its port."""
 
     target: str
     protocol: str
@@ -64,14 +68,16 @@ class Sender:
         self._port += len(cases)
         lines = [[c.target, c.protocol, c.port, first + n, c.v6] for n, c in enumerate(cases)]
         stdin = json.dumps(lines).encode()
+        before = set(self._lab.flows()["uuid"])
         result = self._endpoint.run(["python3", "-c", _SENDER], timeout=60, stdin=stdin)
         assert result.ok, result
-        told = {sport: (address, error) for sport, address, error in json.loads(result.stdout)}
-        wanted = {sport for sport, (address, error) in told.items() if address}
-        faults = [t for t in told.values() if t[0] and t[1]]
+        told = json.loads(result.stdout)
+        faults = [t for t in told if t[1] and t[2]]
         assert not faults, f"not sent: {faults}"
-        rows = eventually(lambda: self._rows(wanted, first), 20.0, f"{len(wanted)} flows")
-        return [rows.get(first + n) for n in range(len(cases))]
+        keys = [_key(c, sport, address) for c, (sport, address, _) in zip(cases, told, strict=True)]
+        wanted = {key for key in keys if key}
+        rows = eventually(lambda: self._rows(wanted, before), 20.0, f"{len(wanted)} flows")
+        return [rows.get(key) for key in keys]
 
     def look_up(self, names: list[str]) -> None:
         """Ask for names, A and AAAA, and nothing else."""
@@ -82,20 +88,27 @@ class Sender:
         result = self._endpoint.run(["python3", "-c", code, *names], timeout=60)
         assert result.ok, result
 
-    def _rows(self, wanted: set[int], first: int) -> dict[int, dict[str, Any]]:
+    def _rows(self, wanted: set[str], before: set[str]) -> dict[str, dict[str, Any]]:
         flows = self._lab.flows()
         mine = flows[
             (flows.kind == "packet")
             & (flows.endpoint == self._endpoint.name)
             & (flows.direction == "EGRESS")
-            & (flows.source_port >= first)
         ]
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for row in mine.to_dict("records"):
-            found.setdefault(int(row["source_port"]), row)
+            if row["uuid"] not in before:
+                ping = str(row["protocol"]).startswith("ICMP")
+                key = row["address"] if ping else str(int(row["source_port"]))
+                found.setdefault(key, row)
         absent = wanted - found.keys()
-        assert not absent, f"no flow yet from ports {sorted(absent)[:5]} ({len(absent)} of them)"
+        assert not absent, f"no flow yet of {sorted(absent)[:5]} ({len(absent)} of them)"
         return found
+
+
+def _key(case: Case, sport: int, address: str) -> str:
+    """By what a flow is known: its source port, a ping's destination; '': nothing was sent."""
+    return (address if case.protocol.startswith("ICMP") else str(sport)) if address else ""
 
 
 # ---------------------------------------------------------------- policies
@@ -130,24 +143,46 @@ def _peer(rng: random.Random, names: list[str], deny: bool) -> dict[str, Any]:
     return {"toEntities": [rng.choice(("world", "all", "cluster", "host"))]}
 
 
+_ECHO = (("IPv4", 8), ("IPv6", 128))
+
+
 def _rule(rng: random.Random, names: list[str], deny: bool = False) -> dict[str, Any]:
     rule = _peer(rng, names, deny)
+    if "toFQDNs" not in rule and rng.random() < 0.2:
+        return {**rule, "icmps": [{"fields": [{"family": f, "type": t} for f, t in _ECHO]}]}
     if "toEntities" in rule or rng.random() < 0.8:
         rule["toPorts"] = _ports(rng)
     return rule
 
 
-def _document(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _document(name: str, spec: dict[str, Any], clusterwide: bool = False) -> dict[str, Any]:
     return {
         "apiVersion": "cilium.io/v2",
-        "kind": "CiliumNetworkPolicy",
+        "kind": f"Cilium{'Clusterwide' if clusterwide else ''}NetworkPolicy",
         "metadata": {"name": name},
         "spec": {"endpointSelector": {"matchLabels": WEB}, **spec},
     }
 
 
-def policies(rng: random.Random, names: list[str]) -> str:
-    """YAML of two to four policies; the first has the rules for DNS."""
+def _kubernetes() -> dict[str, Any]:
+    block = {"cidr": "198.51.100.0/26", "except": ["198.51.100.8/29"]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "kubernetes"},
+        "spec": {
+            "podSelector": {"matchLabels": WEB},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {"to": [{"ipBlock": block}], "ports": [{"protocol": "TCP", "port": 8080}]},
+                {"to": [{"podSelector": {"matchLabels": {"app": "db"}}}]},
+            ],
+        },
+    }
+
+
+def policies(rng: random.Random, names: list[str], default_deny: bool = True) -> str:
+    """YAML of two to five policies; the first has the rules for DNS."""
     dns = {
         "toEndpoints": [
             {
@@ -172,5 +207,12 @@ def policies(rng: random.Random, names: list[str]) -> str:
         spec: dict[str, Any] = {"egress": [_rule(rng, names) for _ in range(rng.randint(1, 3))]}
         if rng.random() < 0.6:
             spec["egressDeny"] = [_rule(rng, names, deny=True)]
-        documents.append(_document(f"random-{n}", spec))
+        if rng.random() < 0.2:
+            spec["enableDefaultDeny"] = {"egress": False}
+        documents.append(_document(f"random-{n}", spec, rng.random() < 0.25))
+    if not default_deny:
+        for document in documents:
+            document["spec"]["enableDefaultDeny"] = {"egress": False}
+    elif rng.random() < 0.4:
+        documents.append(_kubernetes())
     return write_documents(*documents)

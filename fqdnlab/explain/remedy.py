@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fqdnlab.explain.case import SOMEWHERE, Case, names_of
+from fqdnlab.explain.case import SOMEWHERE, Case, addresses_of, names_of
 from fqdnlab.explain.decide import Mind, resolves
 from fqdnlab.explain.explanation import Remedy
 from fqdnlab.explain.facts import Facts, Known
@@ -76,6 +76,11 @@ def _passes(facts: Facts, mind: Mind, case: Case) -> bool:
     return mind.judge(case.who, case.address, case.proto, case.port).verdict != DENY
 
 
+def _gives(facts: Facts, case: Case, name: str) -> bool:
+    """Whether a look-up of `name` gives the case's address now, as far as anybody can tell."""
+    return case.look_up or facts.zones is None or case.address in addresses_of(facts, name)
+
+
 def _restart(facts: Facts, case: Case) -> Iterator[Remedy]:
     """The agent has only to come back: policies and mappings allow it already."""
     if _passes(facts, Mind(facts), case):
@@ -90,6 +95,8 @@ def _look_up(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
     server = facts.server
     for name in [case.name] if case.look_up else names_of(facts, case):
         shown = name.rstrip(".")
+        if not _gives(facts, case, name):
+            continue
         if not _passes(facts, Mind(facts, more=[learned(case, name)]), case):
             continue
         if Mind(facts).ask(case.who, server, name).outcome != "allowed":
@@ -119,6 +126,8 @@ def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
         if by_name and changed.ask(case.who, facts.server, name).outcome != "allowed":
             continue
         again = name if by_name and not _passes(facts, Mind(facts, policies), case) else ""
+        if again and not _gives(facts, case, name):
+            continue
         made = Remedy("apply", rewriter.words, policy=rewriter.text, name=again)
         yield made if alive else _first(made, "agent")
 

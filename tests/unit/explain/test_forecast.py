@@ -98,6 +98,14 @@ def test_a_name_that_is_allowed_needs_no_mapping_yet() -> None:
     assert (said.remedy.action, said.remedy.name) == ("look-up", "api.example.com.")
 
 
+def test_a_name_that_has_moved_on_is_no_remedy_for_its_old_address() -> None:
+    made = facts(known=(replace(API, state="zombie"),), zones={"api.example.com": ["192.0.2.7"]})
+    said = told(replace(made, maps=None))
+    assert said.remedy is not None
+    assert (said.remedy.action, said.remedy.name) == ("apply", "")
+    assert "198.51.100.7/32" in said.remedy.policy
+
+
 def test_a_zombie_is_closed_to_new_flows() -> None:
     made = facts(known=())
     made = replace(made, mappings=(replace(API, state="zombie"),), maps=None)
