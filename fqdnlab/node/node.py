@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from fqdnlab.dns.proxy.journal import waiting
 from fqdnlab.node import netlink, netns
 from fqdnlab.node.agent_client import AgentClient
 from fqdnlab.node.commands import PROCESSES, Lab
@@ -24,6 +25,7 @@ from fqdnlab.node.tree import make_tree
 __all__ = ["Node"]
 
 _GRACE = 10.0  # s for all processes to end by themselves
+_HAND_OVER = 2.0  # s for a proxy to connect again and hand over what it kept
 
 
 class Node:
@@ -77,6 +79,15 @@ class Node:
     def _ready(self, name: str) -> None:
         if name == "agent":
             self.endpoints.sync()
+            self._await_hand_over()
+
+    def _await_hand_over(self) -> None:
+        """An agent is back when it has what a living proxy kept for it; a late proxy is let be."""
+        end = time.monotonic() + _HAND_OVER
+        while self.supervisor.slot("proxy").phase == "running" and time.monotonic() < end:
+            if not waiting(self.lab.paths.proxy_state):
+                return
+            time.sleep(0.02)
 
     # ------------------------------------------------------------ what others ask
 

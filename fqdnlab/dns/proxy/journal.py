@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Journal", "Kept", "peek"]
+__all__ = ["Journal", "Kept", "peek", "waiting"]
 
 _MOST_FILES = 4
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Journal:
 
     def waiting(self) -> bool:
         """Whether there is something to hand over."""
-        return self._path.exists() or any(self._folder.glob("handing-*.jsonl"))
+        return waiting(self._folder)
 
     def take(self) -> tuple[list[Kept], list[Path]]:
         """All that is kept, oldest first, and the files to remove once it is acknowledged."""
@@ -146,6 +146,11 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def waiting(folder: Path) -> bool:
+    """Whether something is kept in `folder` that no agent has taken yet."""
+    return (folder / "kept.jsonl").exists() or any(folder.glob("handing-*.jsonl"))
 
 
 def peek(folder: Path) -> list[Kept]:
