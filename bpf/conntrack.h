@@ -110,6 +110,9 @@ static __noinline __attribute__((unused)) int ct_related(struct __sk_buff *skb, 
 		return 0;
 	if (!same16(out ? q.daddr : q.saddr, out ? p->saddr : p->daddr))
 		return 0;
+	/* The endpoint is no router: it complains to who sent it the packet, and to nobody else (RFC 1122, 3.2.2). */
+	if (out && !same16(q.saddr, p->daddr))
+		return 0;
 	ct_make_key(&k, &q, !out);
 	return ct_find(table, &k, now) != NULL;
 }

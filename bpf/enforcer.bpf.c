@@ -49,8 +49,8 @@ int from_endpoint(struct __sk_buff *skb)
 		count(&rule_counters, d.rule, p.length);
 		return TC_NEXT;
 	}
-	if (p.icmp == ICMP_KIND_ERROR) {
-		if (!(ep->flags & ENDPOINT_ENFORCED) || ct_related(skb, &p, table, 1))
+	if (p.icmp == ICMP_KIND_ERROR && ep->flags & ENDPOINT_ENFORCED) {
+		if (ct_related(skb, &p, table, 1))
 			return TC_NEXT;
 		d.reason = DROP_POLICY_DENIED;
 		return drop(&p, &d, id, DIR_EGRESS);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import DENIED, EP4, EP6, NEXT, SHOT, SPOOF, V4, V6, Bench, Side
+from .conftest import DENIED, EP4, EP6, INTERNAL, NEXT, SHOT, SPOOF, V4, V6, Bench, Side
 from .packets import (
     ACK,
     ICMP,
@@ -165,6 +165,27 @@ def test_the_endpoints_own_errors(bench: Bench, side: Side) -> None:
     bench.events.clear()
     about_own = ip(side.me, side.remote, side.icmp, icmp(side.unreachable, 3, data=quote(own)))
     assert bench.dropped(about_own, DENIED)
+
+
+def test_an_error_goes_to_nobody_but_who_sent_the_packet(bench: Bench, side: Side) -> None:
+    """Else an allowed flow would let the endpoint send what it likes, quoted, to anybody."""
+    bench.allow(side.world, UDP, 7, 24)
+    assert bench.passes(ip(side.me, side.remote, UDP, udp(4000, 7)))
+    answer = quote(ip(side.remote, side.me, UDP, udp(7, 4000, b"what nobody was to know")))
+    data = icmp(side.unreachable, 3, data=answer)
+    bench.events.clear()
+    assert bench.dropped(ip(side.me, side.stranger, side.icmp, data), DENIED)
+    assert bench.passes(ip(side.me, side.remote, side.icmp, data))
+
+
+def test_an_unpoliced_endpoints_errors_pass_but_not_to_internal_addresses(bench: Bench) -> None:
+    bench.endpoint(enforced=False)
+    data = icmp(3, 3, data=quote(ip(V4.remote, EP4, UDP, udp(1, 2))))
+    assert bench.passes(ip(EP4, V4.stranger, ICMP, data))
+    bench.address(V4.stranger, 1, flags=1)
+    bench.new_epoch()
+    bench.events.clear()
+    assert bench.dropped(ip(EP4, V4.stranger, ICMP, data), INTERNAL)
 
 
 def test_an_error_about_an_answer_in_an_own_flow(bench: Bench, side: Side) -> None:
