@@ -122,8 +122,8 @@ def _listen(server: grpc.Server, path: Path, uid: int, gid: int, mode: int) -> N
             raise SetupError(f"cannot listen at {path}")
     finally:
         os.umask(before)
-    os.chown(path, uid, gid)
-    os.chmod(path, mode)
+    # The directory may be the user's: no link that is put in the socket's place is followed.
+    os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _collect(core: Core, stop: threading.Event) -> None:

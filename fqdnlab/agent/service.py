@@ -247,7 +247,8 @@ class Core:
                     yield found
 
     def _learn(self, learned: Learned, now: int) -> int:
-        if not learned.addresses or learned.endpoint not in self.state.endpoints:
+        sizes = {len(address) for address in learned.addresses}
+        if not sizes or sizes - {4, 16} or learned.endpoint not in self.state.endpoints:
             return 0
         try:
             operations = self._do("learn", learned, lambda: self.state.learn(learned, now), now)

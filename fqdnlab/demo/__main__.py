@@ -90,7 +90,7 @@ def _give_to_caller(out: Path) -> None:
     if os.geteuid() or not uid or not gid:
         return
     for path in (out.parent, out, *out.iterdir()):
-        os.chown(path, int(uid), int(gid))
+        os.chown(path, int(uid), int(gid), follow_symlinks=False)
 
 
 if __name__ == "__main__":

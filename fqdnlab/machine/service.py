@@ -26,7 +26,7 @@ from fqdnlab.paths import MACHINE_SOCKET, RUN
 
 __all__ = ["MachineService", "main"]
 
-_IDLE_SECONDS = 300.0
+_IDLE_SECONDS = 30.0  # s for a caller to say what it wants, or to take the answer
 _CONNECTIONS = 64
 _log = logging.getLogger("fqdnlab.machine")
 
@@ -99,23 +99,24 @@ class MachineService:
 
     def _talk(self, caller: Caller, lines: LineSocket) -> None:
         while True:
-            request: dict[str, Any] | None = None
             try:
-                request = lines.read()
-                if request is None:
-                    return
+                request = lines.read()  # OSError, which ends it: broken, or silent for long
+            except UsageError as error:  # where the next line would begin, nobody knows
+                lines.write(_refusal("UsageError", error.message, error.remedy))
+                return
+            if request is None:
+                return
+            try:
                 answer = {"ok": True, **self._do(caller, request)}
             except FqdnlabError as error:
                 answer = _refusal(type(error).__name__, error.message, error.remedy)
-            except ConnectionError:
-                raise
             except Exception as error:  # it must go on for others, and say what was wrong
                 _log.exception("a request failed")
                 answer = _refusal("StateError", f"{type(error).__name__}: {error}", "")
             try:
                 lines.write(answer)
             except OSError:
-                if request is not None and answer.get("created"):  # who asked for it is gone
+                if answer.get("created"):  # who asked for it is gone
                     self._labs.down(caller, request["lab"])
                 raise
 

@@ -127,6 +127,7 @@ class LabSettings:
         return {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
 
 
+_MOST = 1 << 24
 _CHOICES: dict[str, tuple[str, ...]] = {
     "profile": ("cilium", "acns"),
     "reject_code": ("refused", "nameError"),
@@ -147,7 +148,10 @@ def _check(name: str, value: Any, default: Any) -> None:
             raise ValueError(f"setting {name} must be true or false, not {value!r}")
         return
     number = (int, float) if isinstance(default, float) else (int,)
-    if isinstance(value, bool) or not isinstance(value, number) or value < 0:
-        raise ValueError(f"setting {name} must be a non-negative number, not {value!r}")
+    # Any user may ask for a lab: what the kernel sets aside for it has bounds (NaN has none).
+    if isinstance(value, bool) or not isinstance(value, number) or not 0 <= value <= _MOST:
+        raise ValueError(
+            f"setting {name} must be a non-negative number (at most {_MOST}), not {value!r}"
+        )
     if name in ("time_scale", "collection_interval") and value <= 0:
         raise ValueError(f"setting {name} must be more than 0, not {value!r}")

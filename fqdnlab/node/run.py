@@ -82,6 +82,8 @@ class Command:
         """The helper is the leader of a session, so its pid is the process group's."""
         if not 1 <= number < signal.NSIG:
             raise UsageError(f"no signal {number}")
+        if self._piped.process.status is not None:
+            return  # reaped: its number may be another's by now
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._piped.process.pid, number)
 

@@ -42,7 +42,7 @@ def bind_records(path: Path, group: int) -> socket.socket:
         fresh.unlink(missing_ok=True)
         found.bind(str(fresh))
         os.chmod(fresh, 0o660)
-        os.chown(fresh, 0, group)
+        os.chown(fresh, 0, group, follow_symlinks=False)
         fresh.replace(path)
         found.setblocking(False)
     except OSError:

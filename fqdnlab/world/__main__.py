@@ -110,7 +110,8 @@ def _control(service: WorldService, path: Path) -> grpc.Server:
     finally:
         os.umask(before)
     owner = path.parent.stat()
-    os.chown(path, owner.st_uid, owner.st_gid)
+    # The directory is the user's: no link that is put in the socket's place is followed.
+    os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
     server.start()
     return server
 

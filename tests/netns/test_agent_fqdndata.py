@@ -108,3 +108,15 @@ def test_snapshots_come_whole_and_one_at_a_time(
     replies.put(None)
     stream.cancel()
     site.lab.delete_policy("more")
+
+
+def test_addresses_that_are_none_end_no_stream(
+    site: Site, stub: fqdndata_pb2_grpc.FQDNDataStub
+) -> None:
+    """Nor do they keep what stands beside them from being learned."""
+    rubbish = pb.Mapping(seq=1, endpoint_id=1, fqdn=f"{API}.", ip=[b"short"], ttl=60)
+    good = pb.Mapping(seq=2, endpoint_id=1, fqdn=f"{API}.", ip=[bytes((203, 0, 113, 9))], ttl=60)
+    acks = stub.StreamMappings(iter([pb.MappingBatch(mapping=[rubbish, good])]), timeout=10)
+    first = next(acks).ack
+    assert [bool(ack.valid_until_ns) for ack in first] == [False, True]
+    site.check("web", {(C, 443): "open"})
