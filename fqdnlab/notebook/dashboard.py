@@ -27,6 +27,7 @@ PANELS: dict[str, tuple[str, str, int]] = {
     "faults": ("faults", "Faults", 12),
     "timeline": ("timeline", "Timeline", 8),
     "world": ("world", "WorldTable", 4),
+    "traffic": ("traffic", "Traffic", 12),
     "flows": ("flow_table", "FlowTable", 8),
     "why": ("why", "Why", 4),
     "policy": ("policy", "PolicyAuthor", 5),

@@ -20,6 +20,8 @@ __all__ = ["Count", "Query", "RecordsOf", "World"]
 _LISTS = ("wrong", "wrong_addresses", "extra", "types", "transports")
 _FAULTS = tuple(field.name for field in world_pb2.Behaviour.DESCRIPTOR.fields)
 
+_NOBODY = "0.0.0.0"
+
 
 @dataclass(frozen=True)
 class Query:
@@ -119,6 +121,15 @@ class World(Names):
         """Take behaviours away: those of a name, of a server, or all, web servers' too."""
         which = "server" if _is_address(name_or_server) else "name"
         self._call("ClearFaults", world_pb2.ClearFaultsRequest(**{which: name_or_server}))
+
+    def faults(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """What is set now: (name or "", server or "", behaviour as `fault` takes it) each."""
+        nobody = world_pb2.ClearFaultsRequest(server=_NOBODY)  # the reply lists what is left
+        reply = self._call("ClearFaults", nobody)
+        return [
+            (f.name, f.server, {field.name: _plain(v) for field, v in f.behaviour.ListFields()})
+            for f in reply.faults
+        ]
 
     def off(self, address: str) -> None:
         """Let the web server at an address be silent: nobody answers a SYN.  See also `web`."""
@@ -222,6 +233,10 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float)) else list(value)
 
 
 def _behaviour(given: dict[str, Any]) -> world_pb2.Behaviour:
