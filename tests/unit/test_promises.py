@@ -9,17 +9,21 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pytest
 
 import fqdnlab
-from fqdnlab.agent.__main__ import _listen
+from fqdnlab.agent.__main__ import _listen, _server
+from fqdnlab.dns.proxy.agent_link import _OPTIONS
 from fqdnlab.machine.service import MachineService
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.plan import Plan
 from fqdnlab.node.run import Command
+from fqdnlab.pb import fqdndata_pb2, fqdndata_pb2_grpc
 
 ROOT = Path(fqdnlab.__file__).parent
 
@@ -119,3 +123,45 @@ def test_no_setting_is_without_bounds(value: float) -> None:
     for name in ("hold", "min_ttl", "max_conntrack"):
         with pytest.raises(ValueError, match=name):
             LabSettings.from_json(json.dumps({name: value}))
+
+
+def test_no_process_forks_but_by_exec_of_a_helper() -> None:
+    """Nothing may run between fork and exec in a process that has imported gRPC."""
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            words = {alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")}
+            words |= {getattr(node, "module", ""), getattr(node, "attr", "")}
+            words |= {node.arg} if isinstance(node, ast.keyword) else set()
+            if words & {"multiprocessing", "fork", "forkpty", "preexec_fn", "ProcessPoolExecutor"}:
+                wrong.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    assert wrong == []
+
+
+class Big(fqdndata_pb2_grpc.FQDNDataServicer):  # type: ignore[misc]
+    """Tells a snapshot of 200 endpoints with 1,000 patterns each."""
+
+    def StreamPolicyState(
+        self, request_iterator: object, context: object
+    ) -> Iterator[fqdndata_pb2.PolicyState]:
+        patterns = [f"*.number-{n}.example.com" for n in range(1000)]
+        policies = [
+            fqdndata_pb2.DNSPolicy(source_endpoint_id=n, dns_pattern=patterns) for n in range(200)
+        ]
+        yield fqdndata_pb2.PolicyState(egress_l7_dns_policy=policies)
+
+
+def test_the_largest_snapshot_passes(tmp_path: Path) -> None:
+    """By the agent's server and with the proxy's options, as they are."""
+    server = _server("largest")
+    fqdndata_pb2_grpc.add_FQDNDataServicer_to_server(Big(), server)
+    assert server.add_insecure_port(f"unix:{tmp_path}/s")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"unix:{tmp_path}/s", _OPTIONS) as channel:
+            stub = fqdndata_pb2_grpc.FQDNDataStub(channel)
+            (snapshot,) = stub.StreamPolicyState(iter(()), timeout=30)
+    finally:
+        server.stop(0).wait(5)
+    assert [len(p.dns_pattern) for p in snapshot.egress_l7_dns_policy] == [1000] * 200
+    assert snapshot.ByteSize() > 4 << 20, "more than gRPC takes by itself"
