@@ -109,6 +109,7 @@ def test_the_way_ends_at_the_enforcer(tab: Tab) -> None:
     assert agent.get_attribute("data-state") == "away"
     assert "killed" in agent.inner_html(), "a word beside the dashes"
     assert tab.page.locator(".fq-way [data-at=enforcer]").count() == 1
+    assert tab.page.evaluate(_CUT) == []
     screenshot(tab, "why")
     tab.theme("Dark")
     screenshot(tab, "why-dark")
@@ -138,6 +139,7 @@ def test_it_fits_a_narrow_place(tab: Tab) -> None:
     tab.page.set_viewport_size({"width": 560, "height": HEIGHT})
     tab.page.wait_for_selector(".fq-way [data-layout=narrow]")
     assert tab.page.evaluate(_OVERFLOW) <= 1
+    assert tab.page.evaluate(_CUT) == []
     tab.page.locator(".fq-way").screenshot(path=SCREENSHOTS / "why-narrow.png")
     tab.page.set_viewport_size({"width": 1240, "height": HEIGHT})
     tab.page.wait_for_selector(".fq-way [data-layout=wide]")
@@ -146,4 +148,12 @@ def test_it_fits_a_narrow_place(tab: Tab) -> None:
 _OVERFLOW = """() => {
   const way = document.querySelector('.fq-way');
   return way.scrollWidth - way.clientWidth;
+}"""
+_CUT = """() => {
+  const svg = document.querySelector('.fq-way svg');
+  const room = svg.getBoundingClientRect();
+  const out = (r) => r.left < room.left || r.right > room.right
+    || r.top < room.top || r.bottom > room.bottom;
+  return [...svg.querySelectorAll('text')].filter((t) => out(t.getBoundingClientRect()))
+    .map((t) => t.textContent);
 }"""

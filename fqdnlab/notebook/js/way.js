@@ -27,7 +27,7 @@ const LAYOUTS = {
     cross: { enforcer: [336, 156, 346, 178, "start"], proxy: [428, 90, 440, 94, "start"] },
   },
   narrow: {
-    box: "-50 0 410 430", // room for labels on the left
+    box: "-60 0 460 430", // with room for labels on both sides
     nodes: { server: [290, 30], proxy: [290, 130], agent: [290, 270], endpoint: [68, 130], enforcer: [68, 270], address: [68, 400] },
     edges: {
       query: ["M52,151 V245", 46, 202, "end"],
