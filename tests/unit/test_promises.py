@@ -111,7 +111,7 @@ def test_no_group_is_killed_whose_leader_is_gone(monkeypatch: pytest.MonkeyPatch
         real(group, number)
 
     monkeypatch.setattr(os, "killpg", killpg)
-    command = Command(Plan([sys.executable, "-c", ""], dict(os.environ), uid=os.getuid()), 20)
+    command = Command(Plan([sys.executable, "-c", ""], dict(os.environ)), 20)
     outputs = list(command.outputs())
     assert outputs[-1].exit == 0
     command._signal_group(signal.SIGTERM)  # of a client that is late
