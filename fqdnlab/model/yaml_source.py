@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from fqdnlab.model.yaml_nodes import Fault, Mapping, Node, Scalar, Sequence
 from fqdnlab.model.yaml_scalars import plain_value
 
-__all__ = ["Document", "read_documents"]
+__all__ = ["Document", "Event", "events_of", "read_documents"]
 
 #: Values in one document, aliases counted as often as they are used.
 MAX_NODES = 500_000
@@ -100,6 +100,63 @@ def _fault(error: yaml.YAMLError, before: int) -> Fault:
     line = before + 1 + (mark.line if mark else 0)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return "", line, f"not YAML: {problem}"
+
+
+class Event(NamedTuple):
+    """Something of the grammar, and the characters that it takes.
+
+    Attributes
+    ----------
+    kind : {"document", "scalar", "alias", "map", "list", "end"}
+    start, end : int
+        The first character, and the one after the last.
+    flow : bool
+        Of a map or a list: whether it is in brackets.
+    value : str
+        Of a scalar: as a key it would be this.
+    """
+
+    kind: str
+    start: int
+    end: int
+    flow: bool = False
+    value: str = ""
+
+
+def events_of(text: str) -> list[Event]:
+    """Where everything stands in `text`.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML.
+    """
+    try:
+        return [e for event in yaml.parse(text, Loader=_Loader) for e in _placed(event)]
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+def _placed(event: Any) -> Iterator[Event]:
+    start, end = event.start_mark.index, event.end_mark.index
+    if isinstance(event, yaml.DocumentStartEvent):
+        yield Event("document", start, end)
+    elif isinstance(event, yaml.AliasEvent):
+        yield Event("alias", start, end)
+    elif isinstance(event, yaml.ScalarEvent):
+        value = plain_value(event.value) if event.tag is None and event.implicit[0] else event.value
+        yield Event("scalar", start, end, value=_key_text(value))
+    elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+        kind = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
+        yield Event(kind, start, end, flow=bool(event.flow_style))
+    elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+        yield Event("end", start, end)
+
+
+def _key_text(value: str | int | float | bool | None) -> str:
+    if isinstance(value, bool):  # as in JSON
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
 
 
 # --- PyYAML's events to our nodes --------------------------------------------------------------
@@ -233,9 +290,7 @@ class _Reader:
         node = self._value(event, path)
         if not isinstance(node, Scalar):
             raise _RefusedError(line, "a text is expected as key")
-        if isinstance(node.value, bool):  # as in JSON
-            return "true" if node.value else "false"
-        return "null" if node.value is None else str(node.value)
+        return _key_text(node.value)
 
     def _merged(self, value: Node, line: int, path: str) -> list[Mapping]:
         parts = list(value.items()) or [value]

@@ -12,7 +12,7 @@ from typing import Any
 
 from fqdnlab.model.yaml_nodes import Mapping, Node, Scalar, Sequence
 
-__all__ = ["plain", "write_documents"]
+__all__ = ["block_lines", "flow_text", "plain", "write_documents"]
 
 #: Words that are text in every reader of YAML and need no quotes.
 _PLAIN = re.compile(r"[A-Za-z_/][-A-Za-z0-9_./]*(?::[A-Za-z0-9_][-A-Za-z0-9_./]*)*")
@@ -31,7 +31,7 @@ def plain(node: Node) -> Any:
 
 def write_documents(*documents: Any) -> str:
     """YAML of each document, parted by lines of dashes."""
-    return "---\n".join("".join(f"{line}\n" for line in _lines(d)) for d in documents)
+    return "---\n".join("".join(f"{line}\n" for line in block_lines(d)) for d in documents)
 
 
 def _scalar(value: Any) -> str:
@@ -40,13 +40,23 @@ def _scalar(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _lines(value: Any) -> Iterator[str]:
+def flow_text(value: Any) -> str:
+    """A value on one line, in brackets where it has parts."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(k)}: {flow_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow_text, value)) + "]"
+    return _scalar(value)
+
+
+def block_lines(value: Any) -> Iterator[str]:
+    """A value as lines, without indentation before them."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _entry(f"{_scalar(key)}:", inner, "" if isinstance(inner, list) else "  ")
     elif isinstance(value, list) and value:
         for inner in value:
-            first, *rest = _lines(inner)
+            first, *rest = block_lines(inner)
             yield f"- {first}"
             yield from (f"  {line}" for line in rest)
     else:
@@ -56,6 +66,6 @@ def _lines(value: Any) -> Iterator[str]:
 def _entry(head: str, inner: Any, indent: str) -> Iterator[str]:
     if isinstance(inner, dict | list) and inner:
         yield head
-        yield from (f"{indent}{line}" for line in _lines(inner))
+        yield from (f"{indent}{line}" for line in block_lines(inner))
     else:
-        yield f"{head} {next(iter(_lines(inner)))}"
+        yield f"{head} {next(iter(block_lines(inner)))}"
