@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from fqdnlab.notebook.flow_table import FlowTable
     from fqdnlab.notebook.says import Says
     from fqdnlab.notebook.timeline import Timeline
+    from fqdnlab.notebook.traffic import Traffic
+    from fqdnlab.notebook.world import WorldTable
 
-__all__ = ["Dashboard", "Faults", "FlowTable", "Says", "Timeline", "panel"]
+__all__ = ["Dashboard", "Faults", "FlowTable", "Says", "Timeline", "Traffic", "WorldTable", "panel"]
 
 _HOMES = {
     "Dashboard": "dashboard",
@@ -29,6 +31,8 @@ _HOMES = {
     "FlowTable": "flow_table",
     "Says": "says",
     "Timeline": "timeline",
+    "Traffic": "traffic",
+    "WorldTable": "world",
     "panel": "dashboard",
 }
 
