@@ -117,4 +117,4 @@ int opening(struct __sk_buff *skb)
 	return judge_outbound(skb, &p, ep, table, bpf_ktime_get_boot_ns());
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

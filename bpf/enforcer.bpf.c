@@ -140,4 +140,4 @@ int from_uplink(struct __sk_buff *skb)
 	return TC_NEXT;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";
