@@ -22,9 +22,9 @@ class NameRow {
       "data-do": "move", "aria-label": `Move ${name} to the next address`,
       onclick: () => send({ do: "name", name, action: "move" }),
     }, "move");
-    this.el = h("tr", { "data-name": name, onfocusin: () => choose(name) },
-      h("td", { class: "fq-first" }, this.mark, this.inputs.name), h("td", {}, this.inputs.addresses),
-      h("td", {}, this.inputs.ttl), h("td", {}, this.move));
+    this.el = h("tr", { role: "row", "data-name": name, onfocusin: () => choose(name) },
+      h("td", { role: "cell", class: "fq-first" }, this.mark, this.inputs.name), h("td", { role: "cell" }, this.inputs.addresses),
+      h("td", { role: "cell" }, this.inputs.ttl), h("td", { role: "cell" }, this.move));
   }
 
   settle(field, text) {
@@ -63,8 +63,8 @@ export default {
     const send = (message) => tell(model, message);
     const rows = new Map();
     const body = h("tbody", {});
-    const head = h("tr", {}, ...["name", "addresses", "TTL", ""].map((t) => h("th", { scope: "col" }, t)));
-    const table = h("table", { class: "fq-world" }, h("thead", {}, head), body);
+    const head = h("tr", { role: "row" }, ...["name", "addresses", "TTL", ""].map((t) => h("th", { scope: "col", role: "columnheader" }, t)));
+    const table = h("table", { class: "fq-world", role: "table" }, h("thead", {}, head), body);
     const target = h("select", { "aria-label": "For which name", "data-field": "target" });
     const choose = (name) => { if ([...target.options].some((o) => o.value === name)) target.value = name; };
     const behave = HOWS.map(([how, label]) => h("button", {
@@ -122,7 +122,7 @@ export default {
         if (body.children[index] !== row.el) body.insertBefore(row.el, body.children[index] ?? null);
       });
       const chosen = target.value;
-      if (put(target, [...wanted].join(" "), h("option", { value: "" }, "the resolver: every name"),
+      if (put(target, [...wanted].join(" "), h("option", { value: "" }, "every name (the resolver)"),
         ...[...wanted].map((n) => h("option", { value: n }, n)))) target.value = wanted.has(chosen) ? chosen : "";
       set.textContent = faults.length ? `Set: ${faults.map(said).join(" · ")}` : "All answers are normal.";
       set.dataset.level = faults.length ? "bad" : "ok";
