@@ -213,6 +213,8 @@ def _of_list(
 
 
 def _alignment(old: list[Any], new: list[Any]) -> Sequence[tuple[str, int, int, int, int]]:
+    if len(old) == len(new):
+        return [("replace", 0, len(old), 0, len(new))]  # most likely changed in their places
     one, other = ([json.dumps(v, sort_keys=True) for v in values] for values in (old, new))
     return SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
 
