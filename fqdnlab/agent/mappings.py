@@ -6,6 +6,7 @@ a flow that was there before lives (open to that flow only), then gone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, KeysView
 from dataclasses import dataclass
 
@@ -62,9 +63,14 @@ class MappingTable:
     def __init__(self) -> None:
         self._by_address: dict[bytes, dict[tuple[int, str], Mapping]] = {}
         self._by_name: dict[tuple[int, str], dict[bytes, Mapping]] = {}
+        self._of_endpoint: Counter[int] = Counter()
 
     def __len__(self) -> int:
-        return sum(len(m) for m in self._by_name.values())
+        return self._of_endpoint.total()
+
+    def of_endpoint(self, endpoint: int) -> int:
+        """How many mappings an endpoint has."""
+        return self._of_endpoint[endpoint]
 
     def __iter__(self) -> Iterator[Mapping]:
         for found in self._by_name.values():
@@ -78,6 +84,7 @@ class MappingTable:
         if known is None:
             owners[key] = fresh
             self._by_name.setdefault(key, {})[fresh.address] = fresh
+            self._of_endpoint[fresh.endpoint] += 1
             return True
         revived = known.zombie
         known.zombie, known.idle_since = False, 0
@@ -188,6 +195,7 @@ class MappingTable:
         if not owners:
             self._by_address.pop(address, None)
         found = self._by_name.get(key, {})
-        found.pop(address, None)
+        if found.pop(address, None) is not None:
+            self._of_endpoint[mapping.endpoint] -= 1
         if not found:
             self._by_name.pop(key, None)

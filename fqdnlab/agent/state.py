@@ -29,6 +29,7 @@ from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
 from fqdnlab.agent.operations import Content, Operation, difference
 from fqdnlab.agent.rows import cidr_key, endpoint_value, identities_used, policy_rows
 from fqdnlab.datapath import abi
+from fqdnlab.errors import StateError
 from fqdnlab.model.mapstate import (
     ANY_IDENTITY,
     HOST,
@@ -126,7 +127,13 @@ class AgentState:
             One that was kept while the agent was dead lives its whole TTL from now.
         now : int
             CLOCK_BOOTTIME, ns.
+
+        Raises
+        ------
+        StateError
+            If the endpoint has as many mappings as it may have: names are its own choice.
         """
+        self._check_room(learned)
         start = now if learned.kept else learned.seen_ns
         lives = max(learned.ttl, self.settings.min_ttl) / self.settings.time_scale
         # The client counts from the release, which is at the hold deadline at the latest.
@@ -139,6 +146,14 @@ class AgentState:
             if self.mappings.learn(fresh):
                 operations += self._address(address)
         return operations
+
+    def _check_room(self, learned: Learned) -> None:
+        most = self.settings.max_mappings
+        if self.mappings.of_endpoint(learned.endpoint) + len(learned.addresses) > most:
+            packed = [abi.ip16_packed(raw) for raw in learned.addresses]
+            known = (self.mappings.find(learned.endpoint, learned.name, a) for a in packed)
+            if not all(known):
+                raise StateError(f"an endpoint may have {most} mappings", "raise max_mappings")
 
     def unlearn(self, learned: Learned) -> None:
         """The kernel has no room for it: what is not there is not known either."""

@@ -61,6 +61,8 @@ class LabSettings:
         Whether each redirected UDP question makes a packet event beside its DNS record.
     flow_history : int
         Flows the observer keeps.
+    max_mappings : int
+        Mappings of one endpoint, as names are its own choice; more are refused, and counted.
     max_ipcache, max_cidrs, max_policy, max_rules, max_conntrack, events_bytes : int
         Sizes of the kernel's maps (entries; octets for the ring buffer).
     """
@@ -91,6 +93,7 @@ class LabSettings:
     max_policy: int = 16_384
     max_rules: int = 8_192
     max_conntrack: int = 4_096
+    max_mappings: int = 131_072
     events_bytes: int = 1 << 20
 
     def to_json(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fqdnlab.datapath import abi
+from fqdnlab.errors import StateError
 from tests.unit.agent.kit import SECOND, WEB, Agent, endpoint
 
 API, CDN = "api.example.com.", "img.cdn.example.com."
-A, B = "198.51.100.7", "198.51.100.8"
+A, B, C = "198.51.100.7", "198.51.100.8", "198.51.100.9"
 
 
 def policy(egress: str, name: str = "more", extra: str = "") -> str:
@@ -132,6 +133,19 @@ def test_the_cap_per_name_lets_the_earliest_go() -> None:
     agent.collect(1)
     assert agent.verdict(A, 443) == "none"
     assert agent.verdict(B, 443) == "allow"
+
+
+def test_an_endpoints_names_are_bounded_and_what_it_has_stays() -> None:
+    agent = Agent(WEB, max_mappings=2)
+    agent.learn(API, A, ttl=10)
+    agent.learn("x.cdn.example.com.", B, ttl=10)
+    with pytest.raises(StateError, match="may have 2 mappings"):
+        agent.learn("y.cdn.example.com.", C, ttl=10)
+    agent.learn(API, A, ttl=20)  # what it has, it may renew
+    assert [agent.verdict(address, 443) for address in (A, B, C)] == ["allow", "allow", "none"]
+    agent.collect(60 * SECOND)
+    agent.learn("y.cdn.example.com.", C, ttl=90)
+    assert agent.verdict(C, 443) == "allow"
 
 
 def test_min_ttl_lengthens_a_life_and_time_scale_shortens_it() -> None:
