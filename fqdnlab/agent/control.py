@@ -156,8 +156,9 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
         state = self._core.state
         filled = pb.Endpoint()
         filled.CopyFrom(message)
-        filled.identity = state.identities.number(to_endpoint(message).identity)
-        filled.enforced = state.compiled_for(message.id) is not None
+        with self._core.lock:
+            filled.identity = state.identities.number(to_endpoint(message).identity)
+            filled.enforced = state.compiled_for(message.id) is not None
         return filled
 
     # ------------------------------------------------------------ looking

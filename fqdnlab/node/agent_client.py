@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
+from grpc import StatusCode
 
 from fqdnlab.errors import UnavailableError
 from fqdnlab.paths import LabPaths
@@ -49,7 +50,8 @@ class AgentClient:
             try:
                 return call(request, timeout=_SECONDS)
             except grpc.RpcError as error:
+                away = error.code() in (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
                 raise UnavailableError(
                     f"the agent does not take endpoints: {error.code().name}: {error.details()}",
-                    "restart the agent",
+                    "restart the agent" if away else "a lab with larger maps has room for more",
                 ) from error
