@@ -21,9 +21,22 @@ if TYPE_CHECKING:
     from fqdnlab.notebook.says import Says
     from fqdnlab.notebook.timeline import Timeline
     from fqdnlab.notebook.traffic import Traffic
+    from fqdnlab.notebook.way import Way
+    from fqdnlab.notebook.why import Why
     from fqdnlab.notebook.world import WorldTable
 
-__all__ = ["Dashboard", "Faults", "FlowTable", "Says", "Timeline", "Traffic", "WorldTable", "panel"]
+__all__ = [
+    "Dashboard",
+    "Faults",
+    "FlowTable",
+    "Says",
+    "Timeline",
+    "Traffic",
+    "Way",
+    "Why",
+    "WorldTable",
+    "panel",
+]
 
 _HOMES = {
     "Dashboard": "dashboard",
@@ -32,6 +45,8 @@ _HOMES = {
     "Says": "says",
     "Timeline": "timeline",
     "Traffic": "traffic",
+    "Way": "way",
+    "Why": "why",
     "WorldTable": "world",
     "panel": "dashboard",
 }

@@ -18,7 +18,7 @@ from fqdnlab.notebook.styles import styled
 if TYPE_CHECKING:
     from fqdnlab.lab import Lab
 
-__all__ = ["Why", "label_of", "shown"]
+__all__ = ["Why", "explained", "label_of", "shown"]
 
 _TITLES = {"DROPPED": "Why was this dropped?", "FORWARDED": "Why did this pass?"}
 _PROCESSES = {"agent": "agent", "proxy": "DNS proxy"}
@@ -91,14 +91,21 @@ class Why(Panel):
         self.act(read, "explain")
 
     def _read(self) -> Explanation:
-        return _explanation(self._hands.facts(), self._about)
+        return explained(self._hands.facts(), self._about)
 
     def _show(self, explanation: Explanation) -> None:
         self._remedy = explanation
         self.explained = shown(explanation)
 
 
-def _explanation(facts: Facts, about: Mapping[str, Any]) -> Explanation:
+def explained(facts: Facts, about: Mapping[str, Any]) -> Explanation:
+    """Explain a row of flows, or ``endpoint``, ``target`` and ``port`` as they were written.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to explain: no such endpoint, port or destination.
+    """
     if "uuid" in about:
         return explain_row(facts, about)
     if not about.get("target"):
