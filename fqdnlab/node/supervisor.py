@@ -144,6 +144,9 @@ class Supervisor:
             os.close(write)
             if socks >= 0:
                 os.close(socks)
+        old = slot.current
+        if old is not None and not old.alive:  # whoever watches it may not have told yet
+            slot.last_exit = old.last_words
         slot.generation, slot.since, slot.starting = generation, time.time(), True
         slot.current = process
         self._save(slot)
