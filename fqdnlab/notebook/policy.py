@@ -19,7 +19,8 @@ from fqdnlab.notebook.policy_form import Form, NotAFormError, form_of, with_form
 
 __all__ = ["PolicyAuthor"]
 
-_NEW = Form("web-egress", "default", (("app", "web"),), ("api.example.com",), (("443", "TCP"),))
+# No template has the name of a policy that is likely there: Apply replaces one of the same name.
+_NEW = Form("allow-names", "default", (("app", "web"),), ("api.example.com",), (("443", "TCP"),))
 _DENY = "  egressDeny:\n    - toCIDR:\n        - 192.0.2.0/24\n"
 _TEMPLATES = {
     "names": written(_NEW),
@@ -37,6 +38,16 @@ class PolicyAuthor(Panel):
     """
 
     _esm = script("policy")
+
+    def do_begin(self, _content: Mapping[str, Any]) -> None:
+        """Begin with what is applied, else with a template."""
+
+        def begin() -> str:
+            found = [str(p.yaml) for p in hands(self.lab_name).lab.policy_statuses()]
+            self._judge(found[0] if found else _TEMPLATES["names"], True)
+            return "As applied." if found else ""
+
+        self.act(begin, "begin")
 
     def do_template(self, content: Mapping[str, Any]) -> None:
         """Begin with one of the templates."""
@@ -69,6 +80,7 @@ class PolicyAuthor(Panel):
         def apply() -> str:
             parse_policies(text)
             done = hands(self.lab_name).lab.apply(text + "\n")
+            self._judge(text)  # what it would change has changed
             return f"Applied, revision {done.revision}. {done.note}"
 
         self.act(apply, "apply")

@@ -20,7 +20,7 @@ export default {
     const form = h("div", { style: "flex:1 1 200px;display:grid;gap:6px;align-content:start" }, name, space, labels, names, ports, h("label", {}, dns, " DNS server rule"));
 
     let timer = 0;
-    let last = "web-egress";
+    let last = "";
     const sendForm = () => tell(model, { do: "form", text: yaml.value, form: {
       name: name.value, namespace: space.value, labels: pairs(labels, "=", ""), names: words(names),
       ports: pairs(ports, "/", "ANY"), dns: dns.checked } });
@@ -59,7 +59,7 @@ export default {
       told.textContent = text;
       told.dataset.level = well ? "ok" : "bad";
     });
-    queueMicrotask(() => tell(model, { do: "template", name: "names" }));
+    queueMicrotask(() => tell(model, { do: "begin" }));
     return end;
   },
 };
