@@ -70,7 +70,6 @@ class AgentLink:
         self._answers = answers
         self._journal = journal
         self._keep = settings.agent_dead == "reconcile"
-        self._hold_ns = int(settings.hold * 1e9)
         self._counts = counts
         self._take_policy = take_policy
         self._out: list[Held] = []
@@ -215,7 +214,7 @@ class AgentLink:
             fqdn=mapping.name,
             ip=mapping.addresses,
             ttl=mapping.ttl,
-            seen_ns=boottime() + self._hold_ns,  # a client may be given its TTL as late as then
+            seen_ns=boottime(),  # the agent allows for the hold: a client may be told that late
             kept=held.kept,
         )
 

@@ -123,8 +123,7 @@ def test_a_mapping_is_handed_over_and_its_answer_released(tmp_path: Path) -> Non
         (m,) = agent.mappings
         assert (m.endpoint_id, m.fqdn, m.ttl, m.kept) == (1, "api.example.com.", 60, False)
         assert list(m.ip) == [bytes([198, 51, 100, 7])]
-        # Its TTL is counted from the last moment at which the client may be given it.
-        assert m.seen_ns >= before + int(5 * SECOND)
+        assert before <= m.seen_ns <= boottime()  # the agent adds the hold
         assert t.early == Early.NO
 
     play(tmp_path, act, hold=5.0)
