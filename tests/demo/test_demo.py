@@ -164,7 +164,7 @@ def test_a_claim_that_fails_is_said_everywhere(tmp_path: Path) -> None:
 def test_without_a_machine_service_it_says_how_to_start_one() -> None:
     # As nobody, but only once all is imported: nobody may not be able to read this clone.
     code = (
-        "import os, sys; from fqdnlab.demo.__main__ import main\n"
+        "import os, sys, rich._emoji_codes; from fqdnlab.demo.__main__ import main\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main([]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
