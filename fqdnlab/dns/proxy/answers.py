@@ -15,8 +15,9 @@ from typing import Protocol
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
 from fqdnlab.dns.proxy.journal import Kept
+from fqdnlab.dns.proxy.question import Lease, Question
 from fqdnlab.dns.proxy.transaction import Transaction
-from fqdnlab.dns.proxy.wire import SERVFAIL, MalformedError, error_reply, name_text, read_answer
+from fqdnlab.dns.proxy.wire import SERVFAIL, MalformedError, name_text, read_answer
 from fqdnlab.model.dnsrecord import Early, Outcome
 from fqdnlab.model.settings import LabSettings
 
@@ -24,6 +25,7 @@ __all__ = ["Agent", "Answers", "Held"]
 
 _MOST_LEASES = 200_000
 _MOST_ADDRESSES = 4096  # of one name
+_USUAL = 512  # octets of an answer that a question remembers
 _ANSWERED = int(Outcome.ANSWERED)
 Record = Callable[[Transaction, int, bytes], None]
 
@@ -82,7 +84,7 @@ class Answers:
         self._handed = 0
         self._record = record
         self._counts = counts
-        self._leases: dict[tuple[int, bytes], dict[bytes, int]] = {}
+        self._leases: dict[tuple[int, bytes], Lease] = {}
         self._on_way: dict[tuple[int, bytes], Held] = {}
         self._by_name: dict[bytes, Held] = {}
         self._deadlines: deque[tuple[float, Transaction]] = deque()
@@ -91,20 +93,41 @@ class Answers:
 
     # ------------------------------------------------------------ from upstream
 
-    def answered(self, t: Transaction, data: bytes) -> None:
-        """An answer that is believed: learn from it if there is something, then release it."""
-        t.answer = data
-        if not data[3] & 15 and (data[6] or data[7]):
+    def answered(self, t: Transaction, octets: bytes, now: int) -> None:
+        """An answer that is believed: learn from it if there is something, then release it.
+
+        Parameters
+        ----------
+        t : Transaction
+        octets : bytes
+            A message but for its id.
+        now : int
+            When it came; CLOCK_BOOTTIME, ns.
+        """
+        t.answer = octets
+        question = t.question
+        if octets != question.seen:
             try:
-                addresses, ttl = read_answer(data, t.end)
+                self._read(question, octets)
             except MalformedError:
                 self._counts.malformed += 1
                 self.failed(t)
                 return
-            if addresses:
-                self._learn(t, addresses, ttl)
-                return
-        self.release(t)
+        if question.addresses and not self._leased(question, now):
+            self._learn(t, now)
+        elif self._by_name and self._lock and question.addresses:
+            self._in_turn(t, now)
+        else:
+            self.release(t, now)
+
+    def _read(self, question: Question, octets: bytes) -> None:
+        addresses: tuple[bytes, ...] = ()
+        seconds = 0
+        if not octets[1] & 15 and (octets[4] or octets[5]):
+            addresses, seconds = read_answer(b"\0\0" + octets, question.end)
+        question.seen = octets if len(octets) <= _USUAL else None
+        question.addresses = addresses
+        question.seconds, question.ttl = seconds, int(seconds * self._second)
 
     def failed(self, t: Transaction, silent: bool = False) -> None:
         """No answer, or none that can be passed on."""
@@ -113,53 +136,55 @@ class Answers:
         t.done = True
         self._counts.failed += 1
         if not silent:
-            t.send(error_reply(t.query, SERVFAIL, t.end))
-        self._record(t, Outcome.FAILED, t.query)
+            t.send(t, t.question.error(SERVFAIL))
+        self._record(t, Outcome.FAILED, t.question.octets)
 
-    def release(self, t: Transaction) -> None:
+    def release(self, t: Transaction, now: int) -> None:
         """Way 2.10."""
         if t.done:
             return
         t.done = True
-        answer = t.answer
-        t.took = boottime() - t.start
-        t.send(t.query[:2] + answer[2:])
-        self._record(t, _ANSWERED, answer)
+        t.took = now - t.start
+        t.send(t, t.answer)
+        self._record(t, _ANSWERED, t.answer)
         self._counts.answered(t)
 
     # ------------------------------------------------------------ mappings
 
-    def _learn(self, t: Transaction, addresses: tuple[bytes, ...], ttl: int) -> None:
-        key = (t.endpoint, t.name)
-        if self._leased(key, addresses, ttl):
-            busy = self._by_name.get(t.name) if self._by_name and self._lock else None
-            if busy is None:
-                self.release(t)
-            else:  # per-name lock: not before the answer that came first
-                t.leased = True
-                self._wait(busy, t)
-            return
+    def _in_turn(self, t: Transaction, now: int) -> None:
+        """Per-name lock: not before the answer that came first."""
+        busy = self._by_name.get(t.question.name)
+        if busy is None:
+            self.release(t, now)
+        else:
+            t.leased = True
+            self._wait(busy, t)
+
+    def _learn(self, t: Transaction, now: int) -> None:
+        question = t.question
+        key = question.key
         agent = self.agent
         held = self._on_way.get(key)
-        mapping = Kept(t.endpoint, name_text(t.name), addresses, ttl)
+        name = name_text(question.name)
+        mapping = Kept(question.endpoint, name, question.addresses, question.seconds)
         if agent is None or not agent.connected:
             if agent is not None:
                 agent.keep(mapping)
             t.early = Early.AGENT_DEAD
-            self.release(t)
+            self.release(t, now)
             return
         if held is None or held.mapping != mapping:
             if self._handed > self._most:  # a silent agent, for long
                 self._counts.lost_mappings += 1
                 t.early = Early.HOLD_DEADLINE
-                self.release(t)
+                self.release(t, now)
                 return
             held = self._hand_over(agent, Held(mapping, key))
         if self._hold:
             self._wait(held, t)
         else:
             t.early = Early.HOLD_OFF
-            self.release(t)
+            self.release(t, now)
 
     def _hand_over(self, agent: Agent, held: Held) -> Held:
         self._on_way[held.key] = self._by_name[held.key[1]] = held
@@ -167,19 +192,15 @@ class Answers:
         agent.hand_over(held)
         return held
 
-    def _leased(self, key: tuple[int, bytes], addresses: tuple[bytes, ...], ttl: int) -> bool:
-        lease = self._leases.get(key)
-        if lease is None:
-            return False
-        until = self._end(ttl)
-        for address in addresses:  # noqa: SIM110 - all() makes a generator for each answer
-            if lease.get(address, 0) < until:
+    def _leased(self, question: Question, now: int) -> bool:
+        """Whether its addresses stay open for as long as an answer released now may be used."""
+        lease = question.lease
+        if lease is None or lease.addresses is not question.addresses:
+            lease = question.lease = self._leases.get(question.key)
+            if lease is None:
                 return False
-        return True
-
-    def _end(self, ttl: int) -> int:
-        """When the TTL of an answer that is released now is over."""
-        return boottime() + int(ttl * self._second)
+            lease.look(question.addresses)
+        return lease.least >= now + question.ttl
 
     def _wait(self, held: Held, t: Transaction) -> None:
         held.waiting.append(t)
@@ -204,7 +225,7 @@ class Answers:
     def _release_early(self, t: Transaction, why: Early) -> None:
         if not t.leased and not t.done:
             t.early = why
-        self.release(t)
+        self.release(t, boottime())
 
     def acknowledged(self, held: Held, valid_until: int) -> None:
         """Way 2.9: the kernel holds it (0: the agent would not have it)."""
@@ -216,11 +237,12 @@ class Answers:
             return
         self._note_lease(held, valid_until)
         # Open for as long as each client is told?  Not for one that came late to a slow agent's.
-        enough = held.again or valid_until >= self._end(held.mapping.ttl)
+        now = boottime()
+        enough = held.again or valid_until >= now + int(held.mapping.ttl * self._second)
         late = []
         for t in held.waiting:
             if enough or t.leased:
-                self.release(t)
+                self.release(t, now)
             elif not t.done:
                 late.append(t)
         if late and self.agent is not None:
@@ -229,12 +251,13 @@ class Answers:
 
     def _note_lease(self, held: Held, valid_until: int) -> None:
         if len(self._leases) >= _MOST_LEASES:
-            self._leases.clear()
-        lease = self._leases.setdefault(held.key, {})
-        if len(lease) > _MOST_ADDRESSES:
-            lease.clear()
-        for address in held.mapping.addresses:
-            lease[address] = valid_until
+            self.forget_leases()
+        lease = self._leases.get(held.key)
+        if lease is None:
+            lease = self._leases[held.key] = Lease()
+        elif len(lease.until) > _MOST_ADDRESSES:
+            lease.forget()
+        lease.note(held.mapping.addresses, valid_until)
 
     def agent_gone(self, held: Held) -> None:
         """It will not be acknowledged: release, and keep the mapping."""
@@ -253,6 +276,8 @@ class Answers:
 
     def forget_leases(self) -> None:
         """Promises of the past hold no more."""
+        for lease in self._leases.values():
+            lease.forget()  # questions have it still
         self._leases.clear()
 
     @property

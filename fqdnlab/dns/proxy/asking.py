@@ -10,10 +10,11 @@ from itertools import takewhile
 from fqdnlab.dns.proxy.answers import Answers, Record
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
+from fqdnlab.dns.proxy.question import Question
 from fqdnlab.dns.proxy.table import PolicyTable
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.dns.proxy.upstream import UdpUpstreams
-from fqdnlab.dns.proxy.wire import NXDOMAIN, REFUSED, error_reply
+from fqdnlab.dns.proxy.wire import NXDOMAIN, REFUSED
 from fqdnlab.model.dnsrecord import Outcome
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.pb import fqdndata_pb2 as pb
@@ -66,23 +67,42 @@ class Asking:
 
     # ------------------------------------------------------------ questions
 
+    def question(
+        self, octets: bytes, client: bytes, server: bytes, port: int, transport: int
+    ) -> Question:
+        """Way 2.4: read and judge.
+
+        Parameters
+        ----------
+        octets : bytes
+            A message but for its id.
+        client, server : bytes
+        port, transport : int
+
+        Raises
+        ------
+        MalformedError
+        """
+        made = Question(octets, client, server, port, transport)
+        made.judge(self.table.decide(client, server, port << 8 | transport, made.name))
+        return made
+
     def allowed(self, t: Transaction) -> bool:
-        """Way 2.4: judge; a denied question is answered here and now."""
+        """Whether it is to be asked; a denied question is answered here and now."""
         self._counts.received += 1
-        verdict = self.table.decide(t.client, t.server, t.port << 8 | t.transport, t.name)
-        t.endpoint, t.rule = verdict.endpoint, verdict.rule
-        if verdict.allowed:
+        if t.question.allowed:
             self._counts.forwarded += 1
             return True
         self._counts.denied += 1
         t.done = True
-        t.send(error_reply(t.query, self._reject, t.end))
-        self._record(t, Outcome.DENIED, t.query)
+        t.send(t, t.question.error(self._reject))
+        self._record(t, Outcome.DENIED, t.question.octets)
         return False
 
     def ask_udp(self, t: Transaction) -> None:
         """Way 2.5 over UDP."""
-        self.ask(t, self.upstreams.ask)
+        if self.allowed(t):
+            self.ask(t, self.upstreams.ask)
 
     def ask(self, t: Transaction, ask: Ask) -> None:
         """Way 2.5, or wait for room, or be shed.
@@ -103,10 +123,10 @@ class Asking:
             del self._asked[t]
             self._answers.failed(t)
 
-    def answered(self, t: Transaction, data: bytes) -> None:
-        """Way 2.6 is done: `data` is believed."""
+    def answered(self, t: Transaction, octets: bytes, now: int) -> None:
+        """Way 2.6 is done: `octets` (a message but for its id), which came `now`, are believed."""
         del self._asked[t]
-        self._answers.answered(t, data)
+        self._answers.answered(t, octets, now)
         if self._queue:
             self._next()
 

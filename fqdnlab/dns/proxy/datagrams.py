@@ -28,6 +28,7 @@ _HEADER = struct.Struct("=QI4xQQQQi4xI4x")
 _VECTOR = struct.Struct("=QQ")
 _U32, _U64 = _HEADER.size // 4, _HEADER.size // 8  # from one header to the next
 _LEN32, _CONTROLLEN64 = 14, 5  # places in it
+_ID, _PORT = 2, 2  # octets of a message's id; where the port is in a sockaddr
 _LARGEST = 65_535
 #: From one datagram's place to the next: not a power of two, which would crowd the caches.
 _STRIDE = 65_536 + 192
@@ -38,10 +39,11 @@ class Family(NamedTuple):
 
     Attributes
     ----------
+    number : int
     name_size : int
-        Octets of a sockaddr.
+        Octets of a sockaddr; its first four are the family and the port.
     address : slice
-        Of the address in a sockaddr; the port is its octets 2 and 3.
+        Of the address in what follows these.
     control_size : int
     asked : slice
         Of the asked address, in ancillary data that came.
@@ -49,11 +51,29 @@ class Family(NamedTuple):
         How such data begins.
     """
 
+    number: int
     name_size: int
     address: slice
     control_size: int
     asked: slice
     head: bytes
+
+    def split(self, octets: bytes) -> tuple[bytes, bytes, bytes]:
+        """Sender's address, asked address (empty: not told) and message, but for its id.
+
+        Parameters
+        ----------
+        octets : bytes
+            From `Receiver.receive_from`.
+        """
+        size = self.name_size - 4
+        control, rest = octets[size : size + self.control_size], octets[size + self.control_size :]
+        told = control.startswith(self.head)
+        return octets[self.address], control[self.asked] if told else b"", rest
+
+    def back(self, octets: bytes, server: bytes) -> bytes:
+        """For `Sender.send_to`: to where `octets` came from, from the asked address."""
+        return octets[: self.name_size - 4] + self.reply_control(server)
 
     def reply_control(self, server: bytes) -> bytes:
         """Ancillary data that sends a datagram from the asked address."""
@@ -65,54 +85,73 @@ class Family(NamedTuple):
 _CMSG = struct.Struct("=Qii")
 _PKTINFO4, _PKTINFO6 = 8, 50
 FAMILIES = {
-    socket.AF_INET: Family(
-        16, slice(4, 8), 32, slice(24, 28), _CMSG.pack(28, socket.SOL_IP, _PKTINFO4)
-    ),
-    socket.AF_INET6: Family(
-        28, slice(8, 24), 40, slice(16, 32), _CMSG.pack(36, socket.IPPROTO_IPV6, _PKTINFO6)
-    ),
+    number: Family(number, name, address, control, asked, _CMSG.pack(size, level, kind))
+    for number, name, address, control, asked, size, level, kind in (
+        (socket.AF_INET, 16, slice(4), 32, slice(24, 28), 28, socket.SOL_IP, _PKTINFO4),
+        (socket.AF_INET6, 28, slice(4, 20), 40, slice(16, 32), 36, socket.IPPROTO_IPV6, _PKTINFO6),
+    )
 }
 
 
 class _Headers:
-    """Headers, each with its place for data and, with a family, for address and control."""
+    """Headers, each with its place in `data`: a sockaddr, ancillary data, a message.
 
-    def __init__(self, many: int, family: Family | None) -> None:
+    Parameters
+    ----------
+    many : int
+    family : Family or None
+        None: a message alone.
+    id_first : bool
+        A message's id comes before all else, so that the rest is of one piece with the addresses.
+    """
+
+    def __init__(self, many: int, family: Family | None, id_first: bool = False) -> None:
         name, control = (family.name_size, family.control_size) if family else (0, 0)
         self.many = many
         # A slice of these is bytes, whatever the stubs say.
         self.data: Any = (ctypes.c_char * (many * _STRIDE))()
-        self.names: Any = (ctypes.c_char * (many * name or 1))()
-        self.controls: Any = (ctypes.c_char * (many * control or 1))()
-        self._vectors = (ctypes.c_char * (many * _VECTOR.size))()
         self._headers = (ctypes.c_char * (many * _HEADER.size))()
-        data, names, controls, vectors = map(
-            ctypes.addressof, (self.data, self.names, self.controls, self._vectors)
-        )
+        pieces = 2 if id_first else 1
+        self._vectors = (ctypes.c_char * (many * pieces * _VECTOR.size))()
+        vectors = ctypes.addressof(self._vectors)
+        self.at_name = _ID if id_first else 0
+        self.at_id = 0 if id_first else name + control
+        self.at_rest = name + control + _ID
         for i in range(many):
-            _VECTOR.pack_into(self._vectors, i * _VECTOR.size, data + i * _STRIDE, _LARGEST)
+            place = ctypes.addressof(self.data) + i * _STRIDE
+            parts = [(place + self.at_id, _LARGEST)]
+            if id_first:
+                parts = [(place, _ID), (place + self.at_rest, _LARGEST - _ID)]
+            for n, part in enumerate(parts):
+                _VECTOR.pack_into(self._vectors, (i * pieces + n) * _VECTOR.size, *part)
             _HEADER.pack_into(
                 self._headers,
                 i * _HEADER.size,
-                names + i * name if name else 0,
+                place + self.at_name if name else 0,
                 name,
-                vectors + i * _VECTOR.size,
-                1,
-                controls + i * control if control else 0,
+                vectors + i * pieces * _VECTOR.size,
+                pieces,
+                place + self.at_name + name if control else 0,
                 control,
                 0,
                 0,
             )
         self.address = ctypes.addressof(self._headers)
-        self._octets = memoryview(self._headers).cast("B")
-        self._fresh = memoryview(bytes(self._octets))
-        self.u32, self.u64 = self._octets.cast("I"), self._octets.cast("Q")
+        self.octets = memoryview(self.data).cast("B")
+        self._own = memoryview(self._headers).cast("B")
+        self._fresh = memoryview(bytes(self._own))
+        self.came = self._own.cast("I")[_LEN32::_U32]
+        self.told = self._own.cast("Q")[_CONTROLLEN64::_U64]
         self.lengths = memoryview(self._vectors).cast("B").cast("Q")[1::2]
+
+    def u16(self, at: int) -> memoryview[int]:
+        """Two octets of each place."""
+        return self.octets.cast("H")[at // 2 :: _STRIDE // 2]
 
     def refresh(self, count: int) -> None:
         """Put back what the kernel has written into the first headers."""
         size = count * _HEADER.size
-        self._octets[:size] = self._fresh[:size]
+        self._own[:size] = self._fresh[:size]
 
 
 class Receiver:
@@ -123,13 +162,17 @@ class Receiver:
     many : int
         Datagrams a call, at most.
     family : Family or None
-        None: of a connected socket, data alone.
+        None: of a connected socket, messages alone.
     """
 
     def __init__(self, many: int, family: Family | None = None) -> None:
-        self._headers = _Headers(many, family)
-        self._family = family
-        self._places = [(i * _STRIDE, i * _U32 + _LEN32) for i in range(many)]
+        self._headers = headers = _Headers(many, family, id_first=family is not None)
+        self._ids = headers.u16(headers.at_id)
+        self._ports = headers.u16(headers.at_name + _PORT)
+        # Messages are of one piece with what is between the port and them.
+        begin = headers.at_name + 4 if family else headers.at_rest
+        self._starts = [i * _STRIDE + begin for i in range(many)]
+        self._before = headers.at_rest - begin - _ID
 
     def _receive(self, fd: int) -> int:
         headers = self._headers
@@ -141,34 +184,33 @@ class Receiver:
             return 0
         return int(count)
 
-    def receive(self, fd: int) -> list[bytes]:
-        """Data of the datagrams that have come to a connected socket; OSError: an ICMP error."""
-        count = self._receive(fd)
-        data, u32 = self._headers.data, self._headers.u32
-        return [data[at : at + u32[size]] for at, size in self._places[:count]]
+    def _pieces(self, count: int) -> list[bytes]:
+        data, before = self._headers.data, self._before
+        sizes = self._headers.came[:count].tolist()
+        return [
+            data[start : start + before + size]
+            for start, size in zip(self._starts, sizes, strict=False)
+        ]
 
-    def receive_from(self, fd: int) -> list[tuple[bytes, bytes, bytes]]:
-        """Data, sender's sockaddr and asked address (empty: not told) of each; as `receive`."""
+    def receive(self, fd: int) -> list[tuple[int, bytes]]:
+        """Id and the rest of what has come to a connected socket; OSError: an ICMP error.
+
+        What is shorter than an id has some id, and no rest.
+        """
         count = self._receive(fd)
-        family, headers = self._family, self._headers
-        assert family is not None
-        data, names, controls, u32 = headers.data, headers.names, headers.controls, headers.u32
-        begin, end = family.asked.start, family.asked.stop
-        found = []
-        for i, (at, size) in enumerate(self._places[:count]):
-            name, control = i * family.name_size, i * family.control_size
-            told = headers.u64[i * _U64 + _CONTROLLEN64] and (
-                controls[control : control + 16] == family.head
-            )
-            found.append(
-                (
-                    data[at : at + u32[size]],
-                    names[name : name + family.name_size],
-                    controls[control + begin : control + end] if told else b"",
-                )
-            )
-        headers.refresh(count)
-        return found
+        return [*zip(self._ids[:count].tolist(), self._pieces(count), strict=True)]
+
+    def receive_from(self, fd: int) -> list[tuple[bytes, int, int]]:
+        """Addresses and message (see `Family.split`), its id, its sender's port; as `receive`."""
+        count = self._receive(fd)
+        if not count:
+            return []
+        pieces, told = self._pieces(count), self._headers.told[:count].tolist()
+        if 0 in told:  # what is there was told of an earlier one
+            pieces = [piece if t else b"" for piece, t in zip(pieces, told, strict=True)]
+        self._headers.refresh(count)
+        ids, ports = self._ids[:count].tolist(), self._ports[:count].tolist()
+        return [*zip(pieces, ids, ports, strict=True)]
 
 
 class Sender:
@@ -179,61 +221,65 @@ class Sender:
     many : int
         Datagrams a call, at most.
     family : Family or None
-        None: by connected sockets, data alone.
+        None: by connected sockets, messages alone.
     """
 
     def __init__(self, many: int, family: Family | None = None) -> None:
-        self._headers = _Headers(many, family)
-        self._family = family
-        self._data = memoryview(self._headers.data).cast("B")
-        self._names = memoryview(self._headers.names).cast("B")
-        self._controls = memoryview(self._headers.controls).cast("B")
+        self._headers = headers = _Headers(many, family)
+        self._ids = headers.u16(headers.at_id)
+        self._ports = headers.u16(_PORT)
+        if family is not None:
+            for i in range(many):
+                headers.u16(0)[i] = family.number
 
-    def send(self, fd: int, data: Sequence[bytes], failed: Callable[[int, int], bool]) -> None:
+    def send(
+        self, fd: int, messages: Sequence[tuple[int, bytes]], failed: Callable[[int, int], bool]
+    ) -> None:
         """Send by a connected socket.
 
         Parameters
         ----------
         fd : int
-        data : sequence of bytes
+        messages : sequence of tuple
+            Id and the rest of each.
         failed : callable
-            Given the place of a datagram that cannot be sent, and the errno; true: once more.
+            Given the place of a message that cannot be sent, and the errno; true: once more.
         """
-        many, view, lengths = self._headers.many, self._data, self._headers.lengths
-        for first in range(0, len(data), many):
-            part = data[first : first + many]
-            at = 0
-            for i, one in enumerate(part):
-                size = len(one)
-                view[at : at + size] = one
-                lengths[i] = size
+        headers, ids = self._headers, self._ids
+        many, view, lengths = headers.many, headers.octets, headers.lengths
+        at_rest = headers.at_rest
+        for first in range(0, len(messages), many):
+            part = messages[first : first + many]
+            at = at_rest
+            for i, (number, octets) in enumerate(part):
+                size = len(octets)
+                ids[i] = number
+                view[at : at + size] = octets
+                lengths[i] = size + _ID
                 at += _STRIDE
             self._go(fd, len(part), first, failed)
 
     def send_to(
         self,
         fd: int,
-        messages: Sequence[tuple[bytes, bytes, bytes]],
+        messages: Sequence[tuple[int, bytes, int, bytes]],
         failed: Callable[[int, int], bool],
     ) -> None:
-        """Send data, to a sockaddr, with ancillary data; as `send`."""
-        family = self._family
-        assert family is not None
-        many, view, lengths = self._headers.many, self._data, self._headers.lengths
-        names, controls = self._names, self._controls
-        name_size, control_size = family.name_size, family.control_size
+        """Send to a port, by what `Family.back` made, an id and a message's rest; as `send`."""
+        headers, ids, ports = self._headers, self._ids, self._ports
+        many, view, lengths = headers.many, headers.octets, headers.lengths
+        at_rest = headers.at_rest
         for first in range(0, len(messages), many):
             part = messages[first : first + many]
-            at = name_at = control_at = 0
-            for i, (one, name, control) in enumerate(part):
-                size = len(one)
-                view[at : at + size] = one
-                lengths[i] = size
-                names[name_at : name_at + name_size] = name
-                controls[control_at : control_at + control_size] = control
+            at = at_rest
+            for i, (port, back, number, octets) in enumerate(part):
+                size = len(octets)
+                ports[i] = port
+                view[at - _ID - len(back) : at - _ID] = back
+                ids[i] = number
+                view[at : at + size] = octets
+                lengths[i] = size + _ID
                 at += _STRIDE
-                name_at += name_size
-                control_at += control_size
             self._go(fd, len(part), first, failed)
 
     def _go(self, fd: int, count: int, first: int, failed: Callable[[int, int], bool]) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from functools import partial
 
 from fqdnlab.dns.proxy.asking import UDP, Asking
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
 from fqdnlab.dns.proxy.datagrams import FAMILIES, Receiver, Sender
+from fqdnlab.dns.proxy.question import Question
 from fqdnlab.dns.proxy.transaction import Transaction
-from fqdnlab.dns.proxy.wire import MalformedError, error_reply, read_question
+from fqdnlab.dns.proxy.wire import MalformedError, error_reply
 
 __all__ = ["UdpListener"]
 
 _BATCH = 64
-_MOST_SERVERS = 16_384
+#: The same octets come again and again: so many questions, of at most so many octets, are kept.
+_MOST_KNOWN, _USUAL = 16_384, 512
 _RESPONSE = 0x80
 
 
@@ -50,8 +51,10 @@ class UdpListener:
         self._family = FAMILIES[made.family]
         self._receiver = Receiver(_BATCH, self._family)
         self._sender = Sender(_BATCH, self._family)
-        self._replies: list[tuple[bytes, bytes, bytes]] = []
-        self._controls: dict[bytes, bytes] = {}
+        self._replies: list[tuple[int, bytes, int, bytes]] = []
+        self._table = asking.table
+        self._known: dict[bytes, Question] = {}
+        self._send = self._reply
         self.last = 0
         loop.add_reader(made.fileno(), self._readable)
 
@@ -62,51 +65,46 @@ class UdpListener:
             return  # an ICMP error for an earlier reply
         if not came:
             return
-        self.last = boottime()
-        for data, source, server in came:
-            if server:
-                self._take(data, source, server)
-            else:
-                self._counts.malformed += 1  # nobody knows whom it asked
+        self.last = now = boottime()
+        if self._table is not self._asking.table:
+            self._table = self._asking.table
+            self._known.clear()  # judged by the old one
+        known, ask, send = self._known, self._asking.ask_udp, self._send
+        for octets, number, port in came:
+            question = known.get(octets) or self._read(octets, number, port)
+            if question is not None:
+                ask(Transaction(question, number, port, now, send))
 
-    def _take(self, data: bytes, source: bytes, server: bytes) -> None:
-        if len(data) < 12 or data[2] & _RESPONSE:
-            self._counts.malformed += 1
-            return
-        reply = partial(self._reply, server, source)
+    def _read(self, octets: bytes, number: int, port: int) -> Question | None:
+        """A question that was not asked like this before; None: it is none."""
+        client, server, rest = self._family.split(octets)
+        if len(rest) < 10 or rest[0] & _RESPONSE or not server:
+            self._counts.malformed += 1  # without `server` nobody knows whom it asked
+            return None
+        back = self._family.back(octets, server)
         try:
-            name, _, end = read_question(data)
+            question = self._asking.question(rest, client, server, self._port, UDP)
         except MalformedError as error:
             self._counts.malformed += 1
-            reply(error_reply(data, error.rcode))
-            return
-        t = Transaction(
-            data,
-            name,
-            end,
-            source[self._family.address],
-            source[2] << 8 | source[3],
-            server,
-            self._port,
-            UDP,
-            0,
-            0,
-            self.last,
-            reply,
-        )
-        if self._asking.allowed(t):
-            self._asking.ask_udp(t)
+            data = number.to_bytes(2, "little") + rest
+            self._queue(port, back, number, error_reply(data, error.rcode)[2:])
+            return None
+        question.back = back
+        if len(rest) <= _USUAL:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()  # names are the clients' choice: bounded
+            self._known[octets] = question
+        return question
 
-    def _reply(self, server: bytes, source: bytes, data: bytes) -> None:
-        """From the asked address (way 2.10), with all others of this turn of the loop."""
-        control = self._controls.get(server)
-        if control is None:
-            if len(self._controls) > _MOST_SERVERS:
-                self._controls.clear()
-            control = self._controls[server] = self._family.reply_control(server)
+    def _reply(self, t: Transaction, octets: bytes) -> None:
+        """From the asked address (way 2.10)."""
+        self._queue(t.client_port, t.question.back, t.identity, octets)
+
+    def _queue(self, port: int, back: bytes, number: int, octets: bytes) -> None:
+        """It goes with all others of this turn of the loop."""
         if not self._replies:
             self._loop.call_soon(self.flush)
-        self._replies.append((data, source, control))
+        self._replies.append((port, back, number, octets))
 
     def flush(self) -> None:
         """Send the replies; a client that is gone is no concern of ours."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from pathlib import Path
 
 from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.question import Question
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.model.dnsrecord import FRAME, HEADER
 
@@ -15,7 +17,12 @@ __all__ = ["Records"]
 _MAPPED = bytes(10) + b"\xff\xff"
 _MOST = 32_000  # octets a datagram
 _DELAY = 0.01
-_pack = FRAME.pack
+#: `FRAME`, with what is the same of a question whenever it is asked packed beforehand; then the
+#: message's id.
+_FIXED = struct.Struct("<16s16sIII")
+_FRAME = struct.Struct(f"<HQQ{_FIXED.size}sIHHBBBBH")
+_HEAD = HEADER.size + _FRAME.size - FRAME.size  # with the id
+_pack = _FRAME.pack
 
 
 class Records:
@@ -45,39 +52,46 @@ class Records:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         self._connected = False
 
-    def add(self, t: Transaction, outcome: int, message: bytes) -> None:
-        """Note what became of a transaction."""
-        length = HEADER.size + len(message)
+    def add(self, t: Transaction, outcome: int, octets: bytes) -> None:
+        """Note what became of a transaction; `octets` is the message but for its id."""
+        length = _HEAD + len(octets)
         if length > 65535:
-            message, length = message[: 65535 - HEADER.size], 65535
+            octets, length = octets[: 65535 - _HEAD], 65535
         took = t.took or boottime() - t.start
-        client, server = t.client, t.server
+        question, port = t.question, t.client_port
         frame = _pack(
             length,
             t.start + took,
             took,
-            client if len(client) == 16 else _MAPPED + client,
-            server if len(server) == 16 else _MAPPED + server,
-            t.endpoint,
-            self._generation,
-            t.rule,
+            question.told or self._tell(question),
             self._unreported,
-            t.client_port,
-            t.port,
-            t.transport,
+            port >> 8 | port << 8 & 0xFF00,
+            question.port,
+            question.transport,
             outcome,
             t.early,
             0,
+            t.identity,
         )
         self._unreported = 0
         if self._size + length + 2 > _MOST:
             self.flush()
         self._parts.append(frame)
-        self._parts.append(message)
+        self._parts.append(octets)
         self._size += length + 2
         self._count += 1
         if self._timer is None:
             self._timer = self._loop.call_later(_DELAY, self.flush)
+
+    def _tell(self, question: Question) -> bytes:
+        question.told = _FIXED.pack(
+            _mapped(question.client),
+            _mapped(question.server),
+            question.endpoint,
+            self._generation,
+            question.rule,
+        )
+        return question.told
 
     def flush(self) -> None:
         """Send what there is; what finds no room is counted."""
@@ -112,3 +126,7 @@ class Records:
         """Send the rest and close."""
         self.flush()
         self._socket.close()
+
+
+def _mapped(address: bytes) -> bytes:
+    return address if len(address) == 16 else _MAPPED + address

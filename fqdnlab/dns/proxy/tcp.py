@@ -10,9 +10,10 @@ from contextlib import suppress
 from fqdnlab.dns.proxy.asking import TCP, Asking
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
+from fqdnlab.dns.proxy.question import Question
 from fqdnlab.dns.proxy.tcp_upstream import TcpUpstream, framed, read_message
 from fqdnlab.dns.proxy.transaction import Transaction
-from fqdnlab.dns.proxy.wire import MalformedError, error_reply, read_question
+from fqdnlab.dns.proxy.wire import MalformedError, error_reply
 from fqdnlab.model.settings import LabSettings
 
 __all__ = ["TcpListener"]
@@ -116,7 +117,7 @@ class _Connection:
         self._of = of
         self._reader = reader
         self._writer = writer
-        self._client, self._client_port = _packed(source[0]), source[1]
+        self._client, self._client_port = _packed(source[0]), socket.htons(source[1])
         self._server = _packed(server[0])
         self._upstream = TcpUpstream(of.asking, of.settings, self._client, server)
         self._open: list[Transaction] = []
@@ -130,12 +131,14 @@ class _Connection:
                     self._of.counts.malformed += 1
                     return
                 try:
-                    name, _, end = read_question(data)
+                    question = self._of.asking.question(
+                        data[2:], self._client, self._server, self._of.port, TCP
+                    )
                 except MalformedError as error:
                     self._of.counts.malformed += 1
                     self._send(error_reply(data, error.rcode))
                     continue
-                await self._question(data, name, end)
+                await self._ask(question, int.from_bytes(data[:2], "little"))
         except asyncio.IncompleteReadError:  # it may have closed its half alone
             while self._pending() and not self._writer.is_closing():
                 await asyncio.sleep(0.01)
@@ -158,21 +161,8 @@ class _Connection:
         self._open = [t for t in self._open if not t.done]
         return len(self._open)
 
-    async def _question(self, data: bytes, name: bytes, end: int) -> None:
-        t = Transaction(
-            data,
-            name,
-            end,
-            self._client,
-            self._client_port,
-            self._server,
-            self._of.port,
-            TCP,
-            0,
-            0,
-            boottime(),
-            self._send,
-        )
+    async def _ask(self, question: Question, number: int) -> None:
+        t = Transaction(question, number, self._client_port, boottime(), self._reply)
         if self._of.asking.allowed(t):
             while len(self._open) >= _IN_FLIGHT and self._pending() >= _IN_FLIGHT:
                 await asyncio.sleep(0.01)
@@ -181,6 +171,9 @@ class _Connection:
             await asyncio.wait_for(self._upstream.drain(), self._of.settings.upstream_timeout)
         # One that reads no answers is asked for no more questions.
         await asyncio.wait_for(self._writer.drain(), _IDLE)
+
+    def _reply(self, t: Transaction, octets: bytes) -> None:
+        self._send(t.identity.to_bytes(2, "little") + octets)
 
     def _send(self, data: bytes) -> None:
         if self._writer.is_closing():

@@ -10,13 +10,12 @@ import secrets
 import socket
 
 from fqdnlab.dns.proxy.asking import Asking
+from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.sockets import upstream_socket
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.model.settings import LabSettings
 
 __all__ = ["TcpUpstream", "framed", "read_message"]
-
-_RESPONSE, _KIND = 0x80, 0xF8  # of the third octet: QR, and OPCODE with it
 
 
 class TcpUpstream:
@@ -51,7 +50,7 @@ class TcpUpstream:
             t.number = secrets.randbelow(65536)
         t.asked = self._waiting
         self._waiting[t.number] = t
-        octets = framed(t.number.to_bytes(2, "big") + t.query[2:])
+        octets = framed(t.number.to_bytes(2, "little") + t.question.octets)
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(octets)
             return
@@ -95,13 +94,12 @@ class TcpUpstream:
         """Way 2.6 over TCP: id, name and type of a question that waits on this connection."""
         while True:
             data = await read_message(reader)
-            t = self._waiting.get(data[0] << 8 | data[1]) if len(data) >= 12 else None
-            believed = t is not None and data[2] & _KIND == _RESPONSE and data[4:6] == b"\0\1"
-            if t is None or not believed or data[12 : t.end] != t.query[12 : t.end]:
+            t, octets = self._waiting.get(int.from_bytes(data[:2], "little")), data[2:]
+            if t is None or not t.question.asks_for(octets):
                 self._asking.upstreams.unbelieved += 1
                 continue
             t.forget()
-            self._asking.answered(t, data)
+            self._asking.answered(t, octets, boottime())
 
     def close(self) -> None:
         """Close the connection; whoever asked gives up himself."""

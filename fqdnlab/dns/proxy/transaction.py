@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fqdnlab.dns.proxy.question import Question
+
 __all__ = ["Transaction"]
 
 
@@ -12,20 +14,15 @@ class Transaction:
 
     Attributes
     ----------
-    query : bytes
-        As the client sent it.
-    name : bytes
-        Lower case, as on the wire.
-    end : int
-        Where the question ends in `query`.
-    client, server : bytes
-        4 or 16 octets.
-    client_port, port, transport : int
-    endpoint, rule : int
+    question : Question
+    identity : int
+        The client's id.  Of ids, here and upstream, nothing but the octets matters: little endian.
+    client_port : int
+        As in a sockaddr: network order, read as little endian.
     start : int
         CLOCK_BOOTTIME, ns.
     send : callable
-        Gives octets to the client.
+        Gives the client a message, told without its id.
     number : int
         The id with which it was asked upstream.
     asked : dict or None
@@ -33,7 +30,7 @@ class Transaction:
     took : int
         ns from `start` to its end; 0: it is not ended.
     answer : bytes
-        What will be released.
+        What will be released, but for the id.
     leased : bool
         Whether the kernel holds its addresses already; it waits for another's answer only.
     early : int
@@ -44,56 +41,36 @@ class Transaction:
     __slots__ = (
         "answer",
         "asked",
-        "client",
         "client_port",
         "done",
         "early",
-        "end",
-        "endpoint",
+        "identity",
         "leased",
-        "name",
         "number",
-        "port",
-        "query",
-        "rule",
+        "question",
         "send",
-        "server",
         "start",
         "took",
-        "transport",
     )
+
+    answer: bytes  # from the moment it came
+    number: int  # from the moment it is asked upstream
 
     def __init__(
         self,
-        query: bytes,
-        name: bytes,
-        end: int,
-        client: bytes,
+        question: Question,
+        identity: int,
         client_port: int,
-        server: bytes,
-        port: int,
-        transport: int,
-        endpoint: int,
-        rule: int,
         start: int,
-        send: Callable[[bytes], None],
+        send: Callable[[Transaction, bytes], None],
     ) -> None:
-        self.query = query
-        self.name = name
-        self.end = end
-        self.client = client
+        self.question = question
+        self.identity = identity
         self.client_port = client_port
-        self.server = server
-        self.port = port
-        self.transport = transport
-        self.endpoint = endpoint
-        self.rule = rule
         self.start = start
         self.send = send
-        self.number = 0
         self.asked: dict[int, Transaction] | None = None
         self.leased = False
-        self.answer = b""
         self.early = 0
         self.done = False
         self.took = 0

@@ -18,7 +18,6 @@ from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.datagrams import Receiver, Sender
 from fqdnlab.dns.proxy.sockets import upstream_socket
 from fqdnlab.dns.proxy.transaction import Transaction
-from fqdnlab.dns.proxy.wire import limit_edns
 
 __all__ = ["UdpUpstreams"]
 
@@ -27,9 +26,8 @@ _AGE = 30 * 10**9
 _BATCH = 64
 _SERVERS = 256  # sockets of one endpoint: it may ask many servers, not starve others of theirs
 _OLDEST = 8  # looked at to make room
-_RESPONSE, _KIND = 0x80, 0xF8  # of the third octet: QR, and OPCODE with it
 
-Answered = Callable[[Transaction, bytes], None]
+Answered = Callable[[Transaction, bytes, int], None]
 _Key = tuple[bytes, bytes, int]  # endpoint's address, server, its port
 
 
@@ -42,7 +40,7 @@ class _Port:
         self.key = key
         self.socket = made
         self.waiting: dict[int, Transaction] = {}
-        self.burst: list[tuple[Transaction, bytes]] = []
+        self.burst: list[Transaction] = []
         self.used = 0
         self.born = now
 
@@ -54,7 +52,7 @@ class UdpUpstreams:
     ----------
     loop : event loop
     answered : callable
-        Called with a transaction and its answer, as it came (with the id that was sent).
+        Called with a transaction, its answer (but for the id), and when it came.
     failed : callable
         Called with a transaction whose question could not be sent.
     transparent : bool
@@ -92,7 +90,7 @@ class UdpUpstreams:
             If it cannot be sent.
         """
         t = transaction
-        key = (t.client, t.server, t.port)
+        key = t.question.way
         port = self._ports.get(key)
         if port is None or port.used >= _USES or t.start - port.born > _AGE:
             port = self._renew(key, t.start)
@@ -107,43 +105,30 @@ class UdpUpstreams:
         t.number = number
         t.asked = waiting
         waiting[number] = t
-        query = t.query if t.end == len(t.query) else limit_edns(t.query, t.end)
         if not port.burst:
             if not self._bursts:
                 self._loop.call_soon(self.flush)
             self._bursts.append(port)
-        port.burst.append((t, number.to_bytes(2, "big") + query[2:]))
+        port.burst.append(t)
 
     def flush(self) -> None:
         """What was asked in this turn of the loop goes, a call for each socket."""
         bursts, self._bursts = self._bursts, []
         for port in bursts:
             out, port.burst = port.burst, []
-            if len(out) == 1:
-                self._send_one(port, *out[0])
-            else:
-                self._send(port, out)
+            self._send(port, out)
 
-    def _send_one(self, port: _Port, t: Transaction, data: bytes) -> None:
-        try:
-            try:
-                port.socket.send(data)
-            except ConnectionRefusedError:  # what became of an earlier question
-                port.socket.send(data)
-        except OSError:
-            self._failed(t)
-
-    def _send(self, port: _Port, out: list[tuple[Transaction, bytes]]) -> None:
+    def _send(self, port: _Port, out: list[Transaction]) -> None:
         again: set[int] = set()
 
         def failed(place: int, number: int) -> bool:
             if number == errno.ECONNREFUSED and place not in again:
                 again.add(place)  # what became of an earlier question
                 return True
-            self._failed(out[place][0])
+            self._failed(out[place])
             return False
 
-        self._sender.send(port.socket.fileno(), [data for _, data in out], failed)
+        self._sender.send(port.socket.fileno(), [(t.number, t.question.out) for t in out], failed)
 
     def _renew(self, key: _Key, now: int) -> _Port:
         source, server, number = key
@@ -204,18 +189,13 @@ class UdpUpstreams:
             came = self._receiver.receive(port.socket.fileno())
         except OSError:
             return  # the server refused: the time-out tells the client
-        for data in came:
+        now = boottime()
+        for number, octets in came:
             # Way 2.6: id, name and type, as asked.
-            t = waiting.get(data[0] << 8 | data[1]) if len(data) >= 12 else None
-            if (
-                t is None
-                or data[2] & _KIND != _RESPONSE
-                or data[5] != 1
-                or data[4]
-                or not data.startswith(t.query[12 : t.end], 12)
-            ):
+            t = waiting.get(number)
+            if t is None or not t.question.asks_for(octets):
                 self.unbelieved += 1
                 continue
-            del waiting[t.number]
+            del waiting[number]
             t.asked = None
-            answered(t, data)
+            answered(t, octets, now)

@@ -25,8 +25,8 @@ __all__ = [
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 _A, _CNAME, _OPT, _AAAA, _IN = 1, 5, 41, 28, 1
 _NO_RECORDS, _ONE_ADDITIONAL = b"\0\0\0\0\0\0", b"\0\0\0\0\0\1"
-#: The same octets, but for the id, come again and again: what was read of so many messages, each
-#: of at most so many octets, is kept.
+#: The same octets, but for the id, come again and again: what was read of so many answers, each of
+#: at most so many octets, is kept.
 _READ, _USUAL = 16_384, 512
 #: An OPT record of ours: 1232 octets (RFC 6891, 6.1.2).
 _OPT_RECORD = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
@@ -62,15 +62,6 @@ def read_question(data: bytes) -> tuple[bytes, int, int]:
     MalformedError
         With the rcode to answer.
     """
-    return _question(data[2:]) if len(data) <= _USUAL else _read_question(data)
-
-
-@lru_cache(maxsize=_READ)
-def _question(but_id: bytes) -> tuple[bytes, int, int]:
-    return _read_question(b"\0\0" + but_id)
-
-
-def _read_question(data: bytes) -> tuple[bytes, int, int]:
     if len(data) < 17:
         raise MalformedError("short")
     if data[2] & 0x78:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import socket
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -13,11 +14,12 @@ from fqdnlab.dns.proxy.answers import Answers, Held
 from fqdnlab.dns.proxy.clock import boottime
 from fqdnlab.dns.proxy.counts import Counts
 from fqdnlab.dns.proxy.journal import Kept
+from fqdnlab.dns.proxy.question import Question
+from fqdnlab.dns.proxy.table import Decision
 from fqdnlab.dns.proxy.transaction import Transaction
-from fqdnlab.dns.proxy.wire import read_question
 from fqdnlab.model.settings import LabSettings
 
-__all__ = ["Agent", "Bench", "Loop", "ask", "reply"]
+__all__ = ["Agent", "Bench", "Loop", "ask", "reply", "wire_question"]
 
 SECOND = 10**9
 
@@ -73,8 +75,9 @@ class Agent:
         self.kept.append(mapping)
 
 
-def question(name: str, number: int = 7) -> bytes:
-    return bytes(DNSRecord(DNSHeader(id=number, rd=1), q=DNSQuestion(name)).pack())
+def wire_question(name: str = "api.example.com") -> bytes:
+    """A message but for its id."""
+    return bytes(DNSRecord(DNSHeader(rd=1), q=DNSQuestion(name)).pack())[2:]
 
 
 def ask(
@@ -82,24 +85,30 @@ def ask(
     endpoint: int = 1,
     number: int = 7,
     sent: list[bytes] | None = None,
+    question: Question | None = None,
 ) -> Transaction:
-    """A question that policy allowed; `sent` gets what the client gets."""
-    data = question(name, number)
-    wire, _, end = read_question(data)
-    client = bytes([10, 10, 0, endpoint])
-    send = (sent if sent is not None else []).append
-    server = b"\x0a\x60\0\x0a"
-    return Transaction(data, wire, end, client, 5000, server, 53, 17, endpoint, 3, boottime(), send)
+    """A question, by default one that policy allowed; `sent` gets what the client gets."""
+    if question is None:
+        client = bytes([10, 10, 0, endpoint])
+        question = Question(wire_question(name), client, b"\x0a\x60\0\x0a", 53, 17)
+        question.judge(Decision(True, 3, endpoint))
+
+    def send(t: Transaction, octets: bytes) -> None:
+        if sent is not None:
+            sent.append(t.identity.to_bytes(2, "little") + octets)
+
+    identity = int.from_bytes(number.to_bytes(2, "big"), "little")
+    return Transaction(question, identity, socket.htons(5000), boottime(), send)
 
 
 def reply(t: Transaction, *addresses: str, ttl: int = 60, rcode: int = 0) -> bytes:
-    """The answer as the world would give it, with the id that the proxy chose."""
-    made = DNSRecord.parse(t.query).reply()
-    made.header.id, made.header.rcode = 40_000, rcode
+    """The answer as the world would give it, but for its id."""
+    made = DNSRecord.parse(b"\0\0" + t.question.octets).reply()
+    made.header.rcode = rcode
     for address in addresses:
         kind = "AAAA" if ":" in address else "A"
         made.add_answer(*RR.fromZone(f"{made.q.qname} {ttl} {kind} {address}"))
-    return bytes(made.pack())
+    return bytes(made.pack())[2:]
 
 
 class Bench:
@@ -111,6 +120,7 @@ class Bench:
         self.agent = Agent()
         self.counts = Counts()
         self.records: list[tuple[Transaction, int, bytes]] = []
+        self._questions: dict[tuple[str, int], Question] = {}
         self.sent: list[bytes] = []
         self.answers = Answers(
             self.loop,  # type: ignore[arg-type]
@@ -121,9 +131,11 @@ class Bench:
         self.answers.agent = self.agent
 
     def answer(self, *addresses: str, ttl: int = 60, **asked: Any) -> Transaction:
-        """Ask, and let the answer come."""
+        """Ask, and let the answer come; what was asked before is the same question."""
         t = ask(sent=self.sent, **asked)
-        self.answers.answered(t, reply(t, *addresses, ttl=ttl))
+        which = asked.get("name", ""), asked.get("endpoint", 1)
+        t.question = self._questions.setdefault(which, t.question)
+        self.answers.answered(t, reply(t, *addresses, ttl=ttl), boottime())
         return t
 
     def acknowledge(self, which: int = -1, seconds: float = 3600) -> None:

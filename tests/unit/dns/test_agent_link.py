@@ -87,7 +87,7 @@ class Rig:
 
     def answer(self, address: str = "198.51.100.7", **asked: Any) -> Any:
         t = ask(sent=self.sent, **asked)
-        self.answers.answered(t, reply(t, address))
+        self.answers.answered(t, reply(t, address), boottime())
         return t
 
 

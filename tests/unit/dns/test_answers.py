@@ -29,8 +29,8 @@ def test_released_after_the_acknowledgement_and_not_before(bench: Bench) -> None
     assert (bench.sent, t.done) == ([], False)
     bench.acknowledge()
     (sent,) = bench.sent
-    assert sent[:2] == t.query[:2]  # the client's own id
-    assert sent[2:] == t.answer[2:]  # every other octet as it came
+    assert sent[:2] == b"\0\7"  # the client's own id
+    assert sent[2:] == t.answer == reply(t, API)  # every other octet as it came
     assert (t.early, bench.records) == (Early.NO, [(t, Outcome.ANSWERED, t.answer)])
 
 
@@ -214,7 +214,7 @@ def test_without_the_lock_it_goes_at_once() -> None:
 @pytest.mark.parametrize("rcode", [2, 3, 5])
 def test_errors_pass_as_they_are(bench: Bench, rcode: int) -> None:
     t = ask(sent=bench.sent)
-    bench.answers.answered(t, reply(t, API, rcode=rcode))
+    bench.answers.answered(t, reply(t, API, rcode=rcode), boottime())
     assert (bench.agent.given, len(bench.sent)) == ([], 1)
     assert bench.sent[0][3] & 15 == rcode
 
@@ -226,10 +226,24 @@ def test_no_addresses_nothing_to_wait_for(bench: Bench) -> None:
 
 def test_what_cannot_be_read_is_servfail(bench: Bench) -> None:
     t = ask(sent=bench.sent)
-    bench.answers.answered(t, reply(t, API)[:-1])
+    bench.answers.answered(t, reply(t, API)[:-1], boottime())
     assert bench.sent[0][3] & 15 == SERVFAIL
     assert (bench.agent.given, bench.counts.malformed) == ([], 1)
     assert bench.records[0][1] == Outcome.FAILED
+
+
+def test_one_that_cannot_be_read_leaves_what_is_known_as_it_was() -> None:
+    bench = Bench()
+    first = bench.answer(API)
+    bench.answers.answered(
+        broken := ask(question=first.question), reply(first, OTHER)[:-1], boottime()
+    )
+    assert broken.done
+    second = bench.answer(API)
+    assert (first.done, second.done) == (False, False)  # its addresses are still to be waited for
+    bench.acknowledge()
+    assert first.done
+    assert second.done
 
 
 def test_a_failure_after_the_end_changes_nothing(bench: Bench) -> None:

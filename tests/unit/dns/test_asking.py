@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from fqdnlab.dns.proxy.asking import Asking
+from fqdnlab.dns.proxy.clock import boottime
+from fqdnlab.dns.proxy.question import Question
 from fqdnlab.dns.proxy.sockets import is_own, own_addresses
 from fqdnlab.dns.proxy.table import PolicyTable
 from fqdnlab.dns.proxy.transaction import Transaction
 from fqdnlab.model.dnsrecord import Outcome
-from tests.unit.dns.kit import SECOND, Bench, ask, reply
+from tests.unit.dns.kit import SECOND, Bench, ask, reply, wire_question
 from tests.unit.dns.test_table import UDP, snapshot
 
 SERVFAIL, NXDOMAIN, REFUSED = 2, 3, 5
@@ -43,16 +45,20 @@ class Asked(Bench):
         t.asked = self._waiting
         self._waiting[t.number] = t
 
+    def judged(self, name: str = "api.example.com", server: str = "192.0.2.53") -> Question:
+        client = bytes([10, 10, 0, 1])
+        packed = ip_address(server).packed
+        return self.asking.question(wire_question(name), client, packed, 53, UDP)
+
     def question(self, **asked: Any) -> Transaction:
-        t = ask(sent=self.sent, **asked)
-        t.server = ip_address("192.0.2.53").packed
+        t = ask(sent=self.sent, question=self.judged(**asked))
         if self.asking.allowed(t):
             self.asking.ask(t, self.upstream)
         return t
 
     def answer_upstream(self, t: Transaction) -> None:
         t.forget()
-        self.asking.answered(t, reply(t))
+        self.asking.answered(t, reply(t), boottime())
 
     def rcodes(self) -> list[int]:
         return [sent[3] & 15 for sent in self.sent]
@@ -62,7 +68,7 @@ def test_denied_is_answered_here_and_never_forwarded() -> None:
     bench = Asked()
     t = bench.question(name="other.org")
     assert (bench.rcodes(), bench.out) == ([REFUSED], [])
-    assert bench.records == [(t, Outcome.DENIED, t.query)]
+    assert bench.records == [(t, Outcome.DENIED, t.question.octets)]
     assert (bench.counts.received, bench.counts.denied, bench.counts.forwarded) == (1, 1, 0)
 
 
@@ -79,8 +85,7 @@ def test_nobody_may_ask_the_proxy_itself(generation: int) -> None:
     for address in own_addresses(generation):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         assert is_own(socket.inet_pton(family, address))
-        t = ask(sent=bench.sent)
-        t.server = ip_address(address).packed
+        t = ask(sent=bench.sent, question=bench.judged(server=address))
         assert not bench.asking.allowed(t)
     assert bench.rcodes() == [REFUSED, REFUSED]
 

@@ -40,9 +40,11 @@ def test_a_burst_of_more_than_a_call_takes(stack: ExitStack) -> None:
     here, there = udp(stack, socket.AF_INET), udp(stack, socket.AF_INET)
     here.connect(there.getsockname())
     there.connect(here.getsockname())
-    sent = [bytes([n]) * size for n, size in enumerate((1, 40, 0, 1232, 9000, 65_507, 12, 13, 14))]
+    sizes = (1, 40, 0, 1232, 9000, 65_505, 12, 13, 14)
+    sent = [(n * 1000, bytes([n]) * size) for n, size in enumerate(sizes)]
     Sender(4).send(here.fileno(), sent, never)
-    receiver, got = Receiver(4), []
+    receiver = Receiver(4)
+    got: list[tuple[int, bytes]] = []
 
     def all_came() -> bool:
         got.extend(receiver.receive(there.fileno()))
@@ -60,24 +62,50 @@ def test_from_whom_and_to_which_address(stack: ExitStack, family: int) -> None:
     receiver, layout = Receiver(8, FAMILIES[family]), FAMILIES[family]
     server.setsockopt(*PKTINFO[family], 1)
     for n in range(3):
-        client.sendto(bytes([n]), server.getsockname())
-    came = eventually(lambda: receiver.receive_from(server.fileno()), what="questions")
+        client.sendto(bytes([n, 9]) + bytes([n]) * n, server.getsockname())
+    came: list[tuple[bytes, int, int]] = []
+
+    def all_came() -> bool:
+        came.extend(receiver.receive_from(server.fileno()))
+        return len(came) == 3
+
+    eventually(all_came, what="questions")
     asked = socket.inet_pton(family, LOOPBACK[family])
-    assert [c[0] for c in came] == [b"\0", b"\1", b"\2"]
-    for _, name, told in came:
-        assert name[layout.address] == asked
-        assert name[2] << 8 | name[3] == client.getsockname()[1]
-        assert told == asked
+    for n, (octets, number, port) in enumerate(came):
+        assert layout.split(octets) == (asked, asked, bytes([n]) * n)
+        assert number.to_bytes(2, "little") == bytes([n, 9])
+        assert socket.ntohs(port) == client.getsockname()[1]
+    assert came[0][0] + b"\1" == came[1][0]  # nothing else in them differs
     server.setsockopt(*PKTINFO[family], 0)
     client.sendto(b"untold", server.getsockname())
-    ((_, name, told),) = eventually(lambda: receiver.receive_from(server.fileno()), what="another")
-    assert told == b""  # the asked address of an earlier one is not taken for its
-    control = layout.reply_control(asked)
+    ((octets, _, _),) = eventually(lambda: receiver.receive_from(server.fileno()), what="another")
+    assert (
+        layout.split(octets)[1] == b""
+    )  # the asked address of an earlier one is not taken for its
+    (octets, number, port) = came[0]
+    back = layout.back(octets, asked)
     sender = Sender(2, layout)
-    sender.send_to(server.fileno(), [(bytes([n]) * n, name, control) for n in range(5)], never)
+    sender.send_to(server.fileno(), [(port, back, n, bytes([n]) * n) for n in range(5)], never)
     assert [client.recvfrom(100) for _ in range(5)] == [
-        (bytes([n]) * n, server.getsockname()) for n in range(5)
+        (bytes([n, 0]) + bytes([n]) * n, server.getsockname()) for n in range(5)
     ]
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize("size", [0, 1])
+def test_shorter_than_an_id(stack: ExitStack, family: int, size: int) -> None:
+    """It has no rest, and harms no other."""
+    server, client = udp(stack, family), udp(stack, family)
+    receiver, layout = Receiver(8, FAMILIES[family]), FAMILIES[family]
+    server.setsockopt(*PKTINFO[family], 1)
+    client.sendto(bytes(size), server.getsockname())
+    ((octets, _, _),) = eventually(lambda: receiver.receive_from(server.fileno()), what="it")
+    assert layout.split(octets)[2] == b""
+    client.connect(server.getsockname())
+    server.connect(client.getsockname())
+    client.send(bytes(size))
+    ((_, rest),) = eventually(lambda: Receiver(8).receive(server.fileno()), what="it")
+    assert rest == b""
 
 
 def test_one_that_cannot_be_sent_keeps_no_other(stack: ExitStack) -> None:
@@ -89,10 +117,10 @@ def test_one_that_cannot_be_sent_keeps_no_other(stack: ExitStack) -> None:
         failed.append((place, number))
         return failed.count((place, number)) == 1
 
-    burst = [b"a", b"b" * 65_530, b"c"]  # longer than UDP has room for
+    burst = [(1, b"a"), (2, b"b" * 65_530), (3, b"c")]  # longer than UDP has room for
     Sender(8).send(here.fileno(), burst, once_more)
     assert failed == [(1, errno.EMSGSIZE)] * 2
-    assert [there.recv(100) for _ in range(2)] == [b"a", b"c"]
+    assert [there.recv(100) for _ in range(2)] == [b"\1\0a", b"\3\0c"]
 
 
 def test_a_refused_datagram_is_an_error(stack: ExitStack) -> None:

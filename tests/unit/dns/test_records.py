@@ -9,6 +9,8 @@ from fqdnlab.dns.proxy.records import Records
 from fqdnlab.model.dnsrecord import DnsRecord, Early, Outcome, split_datagram
 from tests.unit.dns.kit import Loop, ask
 
+ID = b"\0\7"  # the client's: the message is what the client got
+
 
 class Observer:
     def __init__(self, path: Path) -> None:
@@ -49,7 +51,7 @@ def test_a_record_as_the_observer_reads_it(tmp_path: Path) -> None:
         17,
     )
     assert (found.endpoint, found.rule, found.generation) == (1, 3, 3)
-    assert (found.outcome, found.early, found.message) == (1, Early.HOLD_OFF, b"message")
+    assert (found.outcome, found.early, found.message) == (1, Early.HOLD_OFF, ID + b"message")
     assert found.time - found.latency == t.start
     made.close()
 
@@ -58,10 +60,10 @@ def test_sixteen_octets_are_kept(tmp_path: Path) -> None:
     observer = Observer(tmp_path / "s")
     made, _ = records(tmp_path / "s")
     t = ask()
-    t.client, t.server = bytes(range(16)), bytes(range(16, 32))
-    made.add(t, Outcome.DENIED, t.query)
+    client, server = t.question.client, t.question.server = bytes(range(16)), bytes(range(16, 32))
+    made.add(t, Outcome.DENIED, t.question.octets)
     made.close()
-    assert [(r.client, r.server) for r in observer.read()] == [(t.client, t.server)]
+    assert [(r.client, r.server) for r in observer.read()] == [(client, server)]
 
 
 def test_many_come_in_order_and_whole(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_many_come_in_order_and_whole(tmp_path: Path) -> None:
         found += observer.read()
     loop.pass_time(1)
     found += observer.read()
-    assert [r.message for r in found] == messages
+    assert [r.message for r in found] == [ID + message for message in messages]
     assert made.lost == 0
     made.close()
 
@@ -116,7 +118,7 @@ def test_a_new_observer_is_found(tmp_path: Path) -> None:
     second = Observer(path)
     made.add(ask(), Outcome.ANSWERED, b"2")
     made.flush()
-    assert [r.message for r in second.read()] == [b"2"]
+    assert [r.message for r in second.read()] == [ID + b"2"]
     assert made.lost == 0
     made.close()
 
