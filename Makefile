@@ -38,11 +38,11 @@ BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Werror -Wno-u
 	-Ibpf -isystem build
 KERNEL := $(shell uname -r)
 
-ROOT_TIERS := tests/bpf tests/netns tests/demo tests/notebooks tests/browser
+ROOT_TIERS := tests/bpf tests/netns tests/demo tests/notebooks tests/browser tests/vm
 TIERS := $(wildcard tests/unit tests/setup $(ROOT_TIERS))
 
-.PHONY: help setup venv proto vmlinux bpf lint format unit bpf-test netns notebooks browser test demo notebook bench interop \
-	wheel clean distclean
+.PHONY: help setup venv proto vmlinux bpf lint format unit bpf-test netns notebooks browser pictures test demo notebook bench interop \
+	box bundle vm wheel clean distclean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,12 @@ notebooks: setup ## every notebook under nbval, its checks, its mechanism disabl
 browser: setup ## the notebook's panels in Chromium (root); build/screenshots/
 	$(PYTEST) tests/browser
 
+pictures: ## README's pictures anew, from those that the tests took (build/screenshots/)
+	@for one in docs/img/*.png; do cp "build/screenshots/$${one##*/}" "$$one" && echo "$$one"; done
+
+vm: setup ## in virtual machines that Vagrant makes (root); build/vm/
+	FQDNLAB_NO_SKIP=1 FQDNLAB_LEAKS=1 $(PYTEST) tests/vm
+
 # One run, so that one summary ends it.  A skip is a failure, and so is what the tests leave behind.
 test: setup ## every tier of tests (root); a skip or a leak is a failure
 	FQDNLAB_NO_SKIP=1 FQDNLAB_LEAKS=1 $(PYTEST) $(TIERS)
@@ -128,6 +134,13 @@ bench: setup ## the figures, beside their peers (root; Go for Cilium's)
 interop: setup ## against Cilium's own programs and packages (root, Go)
 	@command -v go >/dev/null || { echo "make interop needs Go >= 1.25 (https://go.dev/dl): it builds Cilium's own programs" >&2; exit 1; }
 	FQDNLAB_NO_SKIP=1 FQDNLAB_LEAKS=1 $(PYTEST) tests/interop
+
+box: setup ## the machines' box from Debian packages (root); prints where it is
+	@$(PY) -m fqdnlab.cli vagrant box
+
+BUNDLE ?= build/bundle
+bundle: setup ## a folder that sets up a machine with no network: BUNDLE=build/bundle (root, for the box)
+	$(PY) tools/bundle.py $(BUNDLE)
 
 wheel: setup ## the wheel, dist/
 	rm -rf dist

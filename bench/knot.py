@@ -41,7 +41,7 @@ def knot(
     zones : mapping
         Domain → label → IPv4 address.
     """
-    Process(lab.node_peer, "world").kill()
+    Process(lab.nodes["node"].peer, "world").kill()
     config = [
         f"server:\n    rundir: {folder}\n    listen: [{', '.join(f'{a}@53' for a in listen)}]"
     ]

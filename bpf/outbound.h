@@ -95,7 +95,7 @@ static __always_inline int judge_opener(struct __sk_buff *skb, struct packet *p,
 		d.verdict = VERDICT_ALLOW;
 		d.rule = v->rule;
 	} else {
-		judge(ep, p, p->daddr, known, &d);
+		judge(ep, p, known, &d);
 	}
 	keep_first(p, ep->id, &d, now);
 	if (d.verdict == VERDICT_DENY)

@@ -3,126 +3,7 @@
 #ifndef FQDNLAB_PARSE_H
 #define FQDNLAB_PARSE_H
 
-#include "abi.h"
-
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86DD
-#define ETH_P_ARP 0x0806
-#define ETH_LEN 14
-
-#define PROTO_ICMP 1
-#define PROTO_TCP 6
-#define PROTO_UDP 17
-#define PROTO_ICMPV6 58
-#define PROTO_SCTP 132
-
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
-
-#define MAX_EXT_HEADERS 8
-
-enum fragment {
-	FRAG_NONE,
-	FRAG_FIRST,
-	FRAG_LATER,
-};
-
-enum icmp_kind {
-	ICMP_KIND_NONE,
-	ICMP_KIND_REQUEST,
-	ICMP_KIND_REPLY,
-	ICMP_KIND_ERROR,
-	ICMP_KIND_NEIGHBOUR, /* neighbour discovery and multicast listener reports */
-	ICMP_KIND_OTHER,
-};
-
-struct packet {
-	__u8 saddr[16];
-	__u8 daddr[16];
-	__u32 l4;     /* offset of the transport header in the skb */
-	__u32 length; /* octets from the IP header on */
-	__u32 frag_id;
-	__u16 frag_offset; /* octets */
-	__u16 frag_length; /* octets of payload in this fragment */
-	__u8 sport[2];	   /* network order; ICMP echo: the identifier in both */
-	__u8 dport[2];
-	__u8 family;
-	__u8 proto;
-	__u8 fragment;
-	__u8 icmp; /* enum icmp_kind */
-	__u8 icmp_type;
-	__u8 icmp_code;
-	__u8 tcp_flags;
-	__u8 arp;
-	__u8 frag_proto; /* what the fragment says that it carries */
-	__u8 frag_more;	 /* others follow */
-} __attribute__((aligned(8)));
-
-static __always_inline __u16 be16(const __u8 *b)
-{
-	return (__u16)(b[0] << 8 | b[1]);
-}
-
-static __always_inline bool same16(const __u8 *a, const __u8 *b)
-{
-	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
-
-	return x[0] == y[0] && x[1] == y[1];
-}
-
-/* ::ffff:a.b.c.d */
-static __always_inline void mapped(__u8 *to, const __u8 *v4)
-{
-	__builtin_memset(to, 0, 10);
-	to[10] = 0xff;
-	to[11] = 0xff;
-	__builtin_memcpy(to + 12, v4, 4);
-}
-
-static __always_inline __u8 icmp_kind(__u8 family, __u8 type)
-{
-	if (family == 4) {
-		switch (type) {
-		case 8:
-			return ICMP_KIND_REQUEST;
-		case 0:
-			return ICMP_KIND_REPLY;
-		case 3:
-		case 4:
-		case 11:
-		case 12:
-			return ICMP_KIND_ERROR;
-		}
-		return ICMP_KIND_OTHER;
-	}
-	switch (type) {
-	case 128:
-		return ICMP_KIND_REQUEST;
-	case 129:
-		return ICMP_KIND_REPLY;
-	case 1 ... 4:
-		return ICMP_KIND_ERROR;
-	case 131 ... 133: /* listener report, done; router solicitation */
-	case 135:	  /* neighbour solicitation */
-	case 136:	  /* neighbour advertisement */
-	case 143:	  /* listener report v2 */
-		return ICMP_KIND_NEIGHBOUR;
-	}
-	return ICMP_KIND_OTHER;
-}
-
-static __always_inline bool link_local(const __u8 *a)
-{
-	return a[0] == 0xfe && (a[1] & 0xc0) == 0x80;
-}
-
-/* An address that no router forwards to: link-local, or multicast of that scope. */
-static __always_inline bool on_link(const __u8 *a)
-{
-	return link_local(a) || (a[0] == 0xff && (a[1] & 0x0f) == 2);
-}
+#include "packet.h"
 
 /* What a fragment must be to be judged at all. */
 static __always_inline int check_fragment(const struct packet *p)
@@ -192,13 +73,16 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p, __u
 	return DROP_NONE;
 }
 
-/* IPv4 at offset `at`; `quoted` in an ICMP error, which may have cut it off. */
-static __always_inline int parse_ip4(struct __sk_buff *skb, struct packet *p, __u32 at, bool quoted)
+/* IPv4 at offset `at`; `quoted` in an ICMP error, which may have cut it off.
+ *
+ * Global, as each function here that is not static: the verifier of 6.1 looks at it once, alone, and not again
+ * from each state of each caller (docs/decisions/0511). */
+__noinline int parse_ip4(struct __sk_buff *skb, struct packet *p, __u32 at, __u32 quoted)
 {
 	__u8 h[20];
 	__u32 ihl, total, frag;
 
-	if (bpf_skb_load_bytes(skb, at, h, sizeof(h)))
+	if (!p || bpf_skb_load_bytes(skb, at, h, sizeof(h)))
 		return DROP_INVALID_PACKET;
 	ihl = (h[0] & 15) * 4;
 	total = be16(h + 2);
@@ -244,13 +128,77 @@ static __always_inline bool mapped_on_the_wire(const __u8 *a)
 	return *(const __u64 *)a == 0 && *(const __u32 *)(a + 8) == bpf_htonl(0xffff);
 }
 
-static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p, __u32 at, bool quoted)
-{
-	__u8 h[40], x[8];
-	__u32 off = at + 40, payload, end;
+/* The walk over IPv6's extension headers, from one to the next. */
+struct walk {
+	struct __sk_buff *skb;
+	struct packet *p;
+	__u32 off; /* of the header that `next` names */
+	__u32 end;
+	__u32 reason; /* why the walk ended, if `done` and not at the transport header */
 	__u8 next;
+	bool done;
+};
 
-	if (bpf_skb_load_bytes(skb, at, h, sizeof(h)))
+static __always_inline long walk_ends(struct walk *w, __u32 reason)
+{
+	w->reason = reason;
+	w->done = true;
+	return 1;
+}
+
+static __always_inline long walk_fragment(struct walk *w)
+{
+	__u8 x[8];
+
+	if (bpf_skb_load_bytes(w->skb, w->off, x, 8))
+		return walk_ends(w, DROP_INVALID_PACKET);
+	w->next = x[0];
+	w->off += 8;
+	if (fragment_header(w->p, x, w->off, w->end))
+		return walk_ends(w, DROP_INVALID_PACKET);
+	/* what follows is in the middle of it, and no header */
+	return w->p->fragment == FRAG_LATER ? walk_ends(w, DROP_NONE) : 0;
+}
+
+/* One header, for bpf_loop: 0 goes on to the next. */
+static long walk_step(__u32 index, struct walk *w)
+{
+	__u8 x[4];
+
+	switch (w->next) {
+	case 44: /* fragment */
+		return walk_fragment(w);
+	case 0:	 /* hop-by-hop */
+	case 43: /* routing */
+	case 51: /* authentication header */
+	case 60: /* destination options */
+		break;
+	case 135: /* mobility */
+	case 139: /* host identity */
+	case 140: /* shim6 */
+	case 253:
+	case 254:
+		return walk_ends(w, DROP_EXT_HEADERS);
+	default:
+		return walk_ends(w, DROP_NONE);
+	}
+	if (bpf_skb_load_bytes(w->skb, w->off, x, 4))
+		return walk_ends(w, DROP_INVALID_PACKET);
+	/* segments left: it is for an address that is not the one judged */
+	if (w->next == 43 && x[3])
+		return walk_ends(w, DROP_EXT_HEADERS);
+	w->off += w->next == 51 ? (x[1] + 2) * 4 : (x[1] + 1) * 8;
+	w->next = x[0];
+	return 0;
+}
+
+__noinline int parse_ip6(struct __sk_buff *skb, struct packet *p, __u32 at, __u32 quoted)
+{
+	struct walk w = {};
+	__u32 payload;
+	__u8 h[40];
+
+	if (!p || bpf_skb_load_bytes(skb, at, h, sizeof(h)))
 		return DROP_INVALID_PACKET;
 	payload = be16(h + 4);
 	if (h[0] >> 4 != 6 || (!quoted && payload + 40 > skb->len - at))
@@ -264,53 +212,21 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p, __
 		return DROP_INVALID_SOURCE_IP;
 	if (mapped_on_the_wire(p->daddr))
 		return DROP_INVALID_PACKET;
-	end = quoted ? skb->len : off + payload;
-	next = h[6];
-	for (int i = 0; i <= MAX_EXT_HEADERS; i++) {
-		switch (next) {
-		case 0:	 /* hop-by-hop */
-		case 43: /* routing */
-		case 60: /* destination options */
-			if (bpf_skb_load_bytes(skb, off, x, 4))
-				return DROP_INVALID_PACKET;
-			/* segments left: it is for an address that is not the one judged */
-			if (next == 43 && x[3])
-				return DROP_EXT_HEADERS;
-			next = x[0];
-			off += (x[1] + 1) * 8;
-			break;
-		case 44: /* fragment */
-			if (bpf_skb_load_bytes(skb, off, x, 8))
-				return DROP_INVALID_PACKET;
-			next = x[0];
-			off += 8;
-			if (fragment_header(p, x, off, end))
-				return DROP_INVALID_PACKET;
-			if (p->fragment == FRAG_LATER) {
-				p->proto = next;
-				p->l4 = off;
-				return quoted ? DROP_NONE : check_fragment(p);
-			}
-			break;
-		case 51: /* authentication header */
-			if (bpf_skb_load_bytes(skb, off, x, 2))
-				return DROP_INVALID_PACKET;
-			next = x[0];
-			off += (x[1] + 2) * 4;
-			break;
-		case 135: /* mobility */
-		case 139: /* host identity */
-		case 140: /* shim6 */
-		case 253:
-		case 254:
-			return DROP_EXT_HEADERS;
-		default:
-			p->proto = next;
-			p->l4 = off;
-			return parse_l4(skb, p, end, quoted);
-		}
-	}
-	return DROP_EXT_HEADERS;
+	w.skb = skb;
+	w.p = p;
+	w.off = at + 40;
+	w.end = quoted ? skb->len : w.off + payload;
+	w.next = h[6];
+	bpf_loop(MAX_EXT_HEADERS + 1, walk_step, &w, 0);
+	if (!w.done)
+		return DROP_EXT_HEADERS;
+	if (w.reason)
+		return w.reason;
+	p->proto = w.next;
+	p->l4 = w.off;
+	if (p->fragment == FRAG_LATER)
+		return quoted ? DROP_NONE : check_fragment(p);
+	return parse_l4(skb, p, w.end, quoted);
 }
 
 /* Fill `p`; return DROP_NONE or the reason why the packet cannot be judged. */

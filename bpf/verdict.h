@@ -8,14 +8,13 @@
 /* Way 3.4: full addresses first, then CIDRs, then the world. */
 static __always_inline void ipcache_find(const struct packet *p, const __u8 *addr, struct ipcache_value *out)
 {
-	struct ipcache_value *v = bpf_map_lookup_elem(&ipcache_host, addr);
+	struct cidr_key k = {.prefixlen = 128}; /* a copy: 6.1 takes no key from the memory of a caller */
+	struct ipcache_value *v;
 
-	if (!v) {
-		struct cidr_key k = {.prefixlen = 128};
-
-		__builtin_memcpy(k.addr, addr, 16);
+	__builtin_memcpy(k.addr, addr, 16);
+	v = bpf_map_lookup_elem(&ipcache_host, k.addr);
+	if (!v)
 		v = bpf_map_lookup_elem(&ipcache_cidr, &k);
-	}
 	if (v) {
 		*out = *v;
 		return;
@@ -78,16 +77,18 @@ static __always_inline void policy_find(__u32 policy_id, __u32 identity, __u8 pr
 	d->reason = best->verdict == VERDICT_DENY ? DROP_POLICY_DENY : DROP_NONE;
 }
 
-/* Judge one packet of a flow: `established` flows may go on where only expired names allow them. */
-static __always_inline void judge(const struct endpoint_info *ep, const struct packet *p, const __u8 *remote,
-				  bool established, struct decision *d)
+/* Judge one packet that leaves: `established` flows may go on where only expired names allow them. */
+__noinline int judge(const struct endpoint_info *ep, const struct packet *p, __u32 established, struct decision *d)
 {
 	struct ipcache_value c;
-	__u8 port[2] = {0, p->icmp_type};
+	__u8 port[2] = {};
 
+	if (!ep || !p || !d)
+		return 0;
+	port[1] = p->icmp_type;
 	if (p->icmp == ICMP_KIND_NONE)
 		__builtin_memcpy(port, p->dport, 2);
-	ipcache_find(p, remote, &c);
+	ipcache_find(p, p->daddr, &c);
 	d->identity = c.identity;
 	d->rule = 0;
 	d->proxy_port = 0;
@@ -95,13 +96,13 @@ static __always_inline void judge(const struct endpoint_info *ep, const struct p
 	if (c.flags & IPCACHE_INTERNAL) {
 		d->verdict = VERDICT_DENY;
 		d->reason = DROP_INTERNAL;
-		return;
+		return 0;
 	}
 	if (!(ep->flags & ENDPOINT_ENFORCED)) {
 		d->verdict = VERDICT_ALLOW;
 		d->reason = DROP_NONE;
 		d->match = MATCH_ALL;
-		return;
+		return 0;
 	}
 	policy_find(ep->policy_id, established ? c.est_identity : c.identity, p->proto, port, d);
 	if (d->reason == DROP_POLICY_DENIED && !established && c.est_identity != c.identity) {
@@ -111,6 +112,7 @@ static __always_inline void judge(const struct endpoint_info *ep, const struct p
 		if (was.verdict != VERDICT_DENY)
 			d->reason = DROP_ZOMBIE_NEW;
 	}
+	return 0;
 }
 
 #endif

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fqdnlab.doctor_checks import Finding, diagnose, failed, gather
+from fqdnlab.doctor_workshop import diagnose_workshop, gather_workshop
 
 __all__ = ["doctor", "table"]
 
@@ -20,13 +21,14 @@ _SIGNS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[bold red]fa
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A list of {check, level, found, remedy}.")
+@click.option("--workshop", is_flag=True, help="What labs in virtual machines need, offline.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
-def doctor(as_json: bool, output: str) -> None:
+def doctor(as_json: bool, workshop: bool, output: str) -> None:
     """Check kernel, BTF, bpffs, privilege, libbpf and tools; give a remedy for each finding.
 
     Changes nothing.  Exits 0 unless something is found that no lab can run with.
     """
-    findings = diagnose(gather())
+    findings = diagnose_workshop(gather_workshop()) if workshop else diagnose(gather())
     if as_json or output == "json":
         click.echo(json.dumps([asdict(f) for f in findings], indent=2))
     else:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Facts", "Finding", "diagnose", "failed", "gather"]
+__all__ = ["Facts", "Finding", "diagnose", "failed", "gather", "memory_available"]
 
 Level = Literal["ok", "warn", "fail"]
 MIB = 1 << 20
@@ -102,7 +102,7 @@ def gather() -> Facts:
         max_net_namespaces=int(_text("/proc/sys/user/max_net_namespaces") or "0"),
         libbpf=_libbpf(),
         tools=frozenset(t for t in _TOOLS if shutil.which(t, path=_path())),
-        memory_available=_meminfo("MemAvailable"),
+        memory_available=memory_available(),
         disk_free=shutil.disk_usage(".").free,
         run_free=shutil.disk_usage("/run").free if os.path.isdir("/run") else 0,
         ipv6=os.path.isdir("/proc/sys/net/ipv6"),
@@ -302,8 +302,9 @@ def _status(name: str) -> str:
     return _field(_text("/proc/self/status"), name)
 
 
-def _meminfo(name: str) -> int:
-    value = _field(_text("/proc/meminfo"), name)
+def memory_available() -> int:
+    """Octets that processes may still take; 0: it cannot be told here."""
+    value = _field(_text("/proc/meminfo"), "MemAvailable")
     return int(value.split()[0]) * 1024 if value else 0
 
 

@@ -8,12 +8,13 @@ Two trees for each lab, because they belong to two parties::
     /run/fqdnlab/.lab/LAB/           root's
         bpf/                         the lab's own bpffs (maps and links pinned)
         node/  agent/  observer/  world/   state of each process (0700 root)
-        proxy/                       0750 root:PROXY_GID: what the proxy may reach
+        proxy/                       1770 root:PROXY_GID: what the proxy may reach
             fqdndata.sock  records.sock  state/ (0700, the proxy's)
         rules.json                   what numbers stand for: the agent's, for the observer
         metrics/NAME.sock            Prometheus text over HTTP on a Unix socket, one a process
         log/NAME.log
         resolv/                      files bind-mounted for endpoint commands
+        ca.pem                       the world's CA, for endpoint commands
 """
 
 from __future__ import annotations
@@ -24,10 +25,21 @@ from pathlib import Path
 
 from fqdnlab.errors import UsageError
 
-__all__ = ["MACHINE_SOCKET", "PROXY_GID", "PROXY_UID", "RUN", "LabPaths", "check_lab_name", "netns"]
+__all__ = [
+    "MACHINE_SOCKET",
+    "PLACE_FILE",
+    "PROXY_GID",
+    "PROXY_UID",
+    "RUN",
+    "LabPaths",
+    "check_lab_name",
+    "netns",
+]
 
 RUN = Path("/run/fqdnlab")
 MACHINE_SOCKET = RUN / "machine.sock"
+#: What this machine is to labs (`fqdnlab.model.place`); not there: it holds them whole.
+PLACE_FILE = Path("/etc/fqdnlab/place.json")
 
 #: The proxy's own uid and gid: nobody else's, so that no other unprivileged process can
 #: signal it or reach its files (in Debian's range for globally allocated ids, unused).
@@ -107,6 +119,11 @@ class LabPaths:
     @property
     def proxy_state(self) -> Path:
         return self.proxy / "state"
+
+    @property
+    def ca(self) -> Path:
+        """The world's CA where commands of endpoints may read it."""
+        return self.root / "ca.pem"
 
     @property
     def rules_file(self) -> Path:

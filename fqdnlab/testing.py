@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fqdnlab.paths import RUN
+from fqdnlab.patience import patiently
 
 __all__ = ["Footprint", "eventually", "host_state", "host_state_difference"]
 
@@ -41,7 +42,8 @@ def eventually(
         Takes nothing.  It may return anything (what it last returned is told at the deadline) or
         fail with AssertionError, LookupError or OSError, which counts as "not yet".
     timeout : float
-        Seconds of wall time.  The predicate is called at least once, and once more at the end.
+        Seconds of wall time on a machine of our own (`fqdnlab.patience`).  The predicate is called
+        at least once, and once more at the end.
     what : str
         What is waited for, for the message.
     interval : float
@@ -52,6 +54,7 @@ def eventually(
     AssertionError
         At the deadline; it says what was waited for, how long, and what was seen last.
     """
+    timeout = patiently(timeout)
     deadline = time.monotonic() + timeout
     while True:
         last_call = time.monotonic() >= deadline

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.flight import flight_records
 
 TESTS = Path(__file__).parent
 #: In this order; those from "setup" on need root.
-TIERS = ("unit", "setup", "bpf", "netns", "demo", "notebooks", "browser", "interop")
+TIERS = ("unit", "setup", "bpf", "netns", "demo", "notebooks", "browser", "vm", "interop")
 ROOT_TIERS = TIERS[1:]
 
 _before = pytest.StashKey[Footprint]()
@@ -56,6 +57,19 @@ def pytest_runtest_makereport(
     if report.failed and report.when == "call" and _tier(item) in ROOT_TIERS:
         report.sections += flight_records(item.name)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long each tier took, set-up and end of its labs with it."""
+    took: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                took[Path(report.nodeid).parts[1]] += report.duration
+    if len(took) > 1:
+        terminalreporter.section("minutes")
+        for tier in sorted(took.keys() & set(TIERS), key=TIERS.index):
+            terminalreporter.write_line(f"{tier}: {took[tier] / 60:.1f}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -38,6 +38,7 @@ def refresh(path: Path) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _small(output)]
+    book.metadata.pop("widgets", None)  # their JavaScript, of the day it ran
     nbformat.write(book, path)
     print(path, "ran")
 

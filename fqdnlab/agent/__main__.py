@@ -40,8 +40,10 @@ _GRACE = 0.2  # s for calls that run, at the end
 _MESSAGE = 256 << 20
 
 
-def serve(lab: str, settings: LabSettings, ready_fd: int, stop: threading.Event) -> None:
-    """Run until `stop` is set.
+def serve(
+    lab: str, index: int, settings: LabSettings, ready_fd: int, stop: threading.Event
+) -> None:
+    """Run until `stop` is set, as the agent of the lab's node `index`.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def serve(lab: str, settings: LabSettings, ready_fd: int, stop: threading.Event)
         stack.callback(kernel.close)
         kernel.attach_uplink(socket.if_nametoindex(UPLINK))
         schedule = Schedule(settings.collection_interval, settings.time_scale, settings.hold)
-        state = AgentState(settings)
+        state = AgentState(settings, index)
         core = Core(state, kernel, Store(paths.state("agent")), paths.rules_file, schedule)
         gc.disable()  # a hundred thousand mappings come to stay: nothing to look for among them
         core.start()
@@ -152,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the process; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m fqdnlab.agent", description=__doc__)
     parser.add_argument("--lab", required=True)
+    parser.add_argument("--index", type=int, default=1, help="of the node")
     parser.add_argument("--settings", default="{}", help="JSON, see fqdnlab.model.settings")
     parser.add_argument("--ready-fd", type=int, default=-1)
     given = parser.parse_args(arguments)
@@ -162,7 +165,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        serve(given.lab, LabSettings.from_json(given.settings), given.ready_fd, stop)
+        settings = LabSettings.from_json(given.settings)
+        serve(given.lab, given.index, settings, given.ready_fd, stop)
     except (FqdnlabError, ValueError, OSError) as error:
         stop.set()
         _log.error("%s", error)

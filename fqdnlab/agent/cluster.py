@@ -5,30 +5,34 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from fqdnlab.model.mapstate import Identity
+from fqdnlab.model.mapstate import Identity, Network
 
 __all__ = [
-    "INTERNAL",
     "RESOLVER",
     "RESOLVER_ADDRESSES",
     "Endpoint",
     "Learned",
     "cluster_labels",
+    "index_of",
+    "internal_networks",
 ]
 
-#: Addresses of the node itself and of its proxy: no endpoint may talk to them.
-INTERNAL = tuple(
-    ipaddress.ip_network(n)
-    for n in (
-        "10.10.255.254/32",
-        "127.0.0.0/8",
-        "172.31.0.1/32",
-        "::1/128",
-        "fd00:53::/112",
-        "fd31::1/128",
-        "fe80::/10",
-    )
-)
+
+_ENDPOINTS = ipaddress.IPv4Network("10.10.0.0/16")
+
+
+def internal_networks(index: int) -> tuple[Network, ...]:
+    """Addresses of the node `index` itself and of its proxy: no endpoint of it may talk to them."""
+    uplink6 = f"fd31:0:0:{index - 1:x}::1/128"
+    texts = ("10.10.255.254/32", "127.0.0.0/8", f"172.31.0.{4 * (index - 1) + 1}/32", "::1/128")
+    more = ("fd00:53::/112", uplink6, "fe80::/10")
+    return tuple(ipaddress.ip_network(text) for text in (*texts, *more))
+
+
+def index_of(ip4: str) -> int:
+    """Index of the node that has an endpoint of that address; 1 if no lab's endpoint has it."""
+    four = ipaddress.IPv4Address(ip4)
+    return (int(four) >> 10 & 63) + 1 if four in _ENDPOINTS else 1
 
 
 _NAMESPACE = "k8s:io.kubernetes.pod.namespace"

@@ -9,12 +9,13 @@ from typing import NoReturn
 import grpc
 
 from fqdnlab.agent.cluster import Endpoint
-from fqdnlab.agent.schedule import boottime
-from fqdnlab.agent.service import Applied, Core, wall_from_boottime
+from fqdnlab.agent.schedule import boottime, wall_from_boottime
+from fqdnlab.agent.service import Applied, Core
 from fqdnlab.agent.state import RESTORED
 from fqdnlab.datapath import abi
 from fqdnlab.datapath.maptext import KEYS, VALUES
 from fqdnlab.errors import FqdnlabError, PolicyError, StateError, UsageError
+from fqdnlab.model.labtime import check_time_scale
 from fqdnlab.model.lint import lint
 from fqdnlab.model.policy import FieldStatus, Policy
 from fqdnlab.model.policy_parser import parse_policies
@@ -133,6 +134,19 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
             yaml=policy.yaml,
         )
 
+    # ------------------------------------------------------------ time
+
+    def SetTime(self, request: pb.SetTimeRequest, context: grpc.ServicerContext) -> pb.SetTimeReply:  # noqa: N802
+        """Lab time goes on at another speed."""
+        try:
+            scale = check_time_scale(request.time_scale)
+            late = self._core.set_time_scale(scale, request.timeout or _ACK_TIMEOUT)
+        except ValueError as error:
+            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, UsageError(str(error)))
+        except StateError as error:
+            _abort(context, grpc.StatusCode.FAILED_PRECONDITION, error)
+        return pb.SetTimeReply(time_scale=scale, late=late)
+
     # ------------------------------------------------------------ endpoints
 
     def SyncEndpoints(  # noqa: N802
@@ -179,10 +193,11 @@ class AgentControl(control_pb2_grpc.AgentServicer):  # type: ignore[misc]
                 attach=core.kernel.attached,
                 proxy_connected=core.publisher.connected,
                 proxy_acked_revision=core.publisher.acked,
-                lab_time=core.schedule.age_ns / 1e9 * state.settings.time_scale,
+                lab_time=state.clock.lab(boottime()) / 1e9,
                 next_collection=wall_from_boottime(core.schedule.next_pass()),
                 warnings=core.warnings,
                 zombies=sum(1 for m in state.mappings if m.zombie),
+                time_scale=state.clock.scale,
             )
 
     def ListMappings(  # noqa: N802

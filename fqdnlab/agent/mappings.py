@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, KeysView
 from dataclasses import dataclass
 
-__all__ = ["Collected", "Mapping", "MappingTable"]
+from fqdnlab.model.labtime import LabClock
+from fqdnlab.model.settings import LabSettings
+
+__all__ = ["Collected", "Limits", "Mapping", "MappingTable", "limits"]
 
 
 @dataclass(slots=True)
@@ -55,6 +58,46 @@ class Collected:
     expired: int = 0
     zombies: int = 0
     removed: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a collection pass goes by.
+
+    Attributes
+    ----------
+    per_name : int
+        ``tofqdns-endpoint-max-ip-per-hostname``: the earliest to expire go.
+    zombies : int
+        ``tofqdns-max-deferred-connection-deletes``, for each endpoint.
+    grace : int
+        ``tofqdns-idle-connection-grace-period``, ns.
+    before, longer : int
+        What was learned before that instant stays so much longer (ns) than it says: the passes
+        that proxies were promised for it are at other times now.
+    """
+
+    per_name: int
+    zombies: int
+    grace: int
+    before: int = 0
+    longer: int = 0
+
+    def spared(self, mapping: Mapping) -> int:
+        """How much longer a mapping stays."""
+        return self.longer if mapping.learned < self.before else 0
+
+
+def limits(settings: LabSettings, clock: LabClock) -> Limits:
+    """Those of a lab whose time goes by `clock`."""
+    second = 1e9 / clock.scale
+    return Limits(
+        settings.max_ips_per_name,
+        settings.max_zombies,
+        int(settings.idle_grace * second),
+        clock.boot_ns,
+        int(settings.collection_interval * second),
+    )
 
 
 class MappingTable:
@@ -128,9 +171,17 @@ class MappingTable:
             self._remove(mapping)
         return {m.address for m in gone}
 
-    def collect(
-        self, now: int, live: Collection[bytes], max_per_name: int, max_zombies: int, grace: int
-    ) -> Collected:
+    def retime(self, clock: LabClock, scale: float, now: int, hold: int) -> None:
+        """Lab time goes at `scale` from `now` on, not as `clock` says; `hold` (ns) is not in it.
+
+        Expiries that have passed are as long ago as they were, in lab time: see `Limits.spared`.
+        """
+        for m in self:
+            m.expires = clock.moved(m.expires, scale, max(now, m.learned + hold))
+            if m.idle_since:
+                m.idle_since = clock.moved(m.idle_since, scale, now)
+
+    def collect(self, now: int, live: Collection[bytes], limits: Limits) -> Collected:
         """One pass (Cilium's fqdn garbage collection; ``zombies: strict``).
 
         Parameters
@@ -138,32 +189,27 @@ class MappingTable:
         now : int
         live : collection of bytes
             Addresses to which some endpoint has a flow.
-        max_per_name : int
-            ``tofqdns-endpoint-max-ip-per-hostname``: the earliest to expire go.
-        max_zombies : int
-            ``tofqdns-max-deferred-connection-deletes``, for each endpoint.
-        grace : int
-            ``tofqdns-idle-connection-grace-period``, ns.
+        limits : Limits
         """
         done = Collected(set())
-        for mapping in [*self._due(now, max_per_name)]:
+        for mapping in [*self._due(now, limits)]:
             mapping.zombie, mapping.idle_since = True, 0
             done.changed.add(mapping.address)
             done.expired += 1
-        self._bury(now, live, grace, done)
-        self._cap_zombies(max_zombies, done)
+        self._bury(now, live, limits.grace, done)
+        self._cap_zombies(limits.zombies, done)
         done.zombies = sum(1 for m in self if m.zombie)
         return done
 
-    def _due(self, now: int, max_per_name: int) -> Iterator[Mapping]:
+    def _due(self, now: int, limits: Limits) -> Iterator[Mapping]:
         for found in self._by_name.values():
             living = [m for m in found.values() if not m.zombie]
-            due = [m for m in living if m.expires <= now]
-            yield from due
-            over = len(living) - len(due) - max_per_name
+            rest = [m for m in living if m.expires > now - limits.spared(m)]
+            if len(rest) < len(living):
+                yield from (m for m in living if m.expires <= now - limits.spared(m))
+            over = len(rest) - limits.per_name
             if over > 0:
-                rest = sorted((m for m in living if m.expires > now), key=lambda m: m.expires)
-                yield from rest[:over]
+                yield from sorted(rest, key=lambda m: m.expires)[:over]
 
     def _bury(self, now: int, live: Collection[bytes], grace: int, done: Collected) -> None:
         for mapping in [m for m in self if m.zombie]:

@@ -47,7 +47,9 @@ class Recorder:
         """The state was written to disk just now: a replay begins here."""
         self._saved_at, self._broken = self._count, False
 
-    def dump(self, base: Mapping[str, Any] | None, settings: LabSettings) -> dict[str, Any]:
+    def dump(
+        self, base: Mapping[str, Any] | None, settings: LabSettings, index: int = 1
+    ) -> dict[str, Any]:
         """All there is, for JSON.
 
         Parameters
@@ -55,10 +57,13 @@ class Recorder:
         base : mapping or None
             What was saved last.
         settings : LabSettings
+        index : int
+            Of the node.
         """
         first = self._events[0][0] if self._events else self._count
         return {
             "settings": vars(settings),
+            "index": index,
             "base": base,
             "base_event": self._saved_at,
             "whole": base is not None and first <= self._saved_at and not self._broken,
@@ -127,6 +132,7 @@ _TO_JSON: dict[str, Any] = {
     "remove": int,
     "learn": _learned,
     "collect": lambda live: sorted(a.hex() for a in live),
+    "time": float,
 }
 
 
@@ -153,6 +159,8 @@ def _again(state: AgentState, event: Mapping[str, Any], parse: Parse) -> list[Op
         return state.remove_endpoint(what)
     if kind == "learn":
         return state.learn(_to_learned(what), now)
+    if kind == "time":
+        return state.set_time_scale(what, now)
     return state.collect(now, {bytes.fromhex(a) for a in what})[1]
 
 
@@ -166,7 +174,7 @@ def replay(dump: Mapping[str, Any], parse: Parse) -> tuple[AgentState, list[str]
     """
     if not dump["whole"]:
         raise ValueError("the dump is not whole: events since its base are lost, or failed")
-    state = AgentState(LabSettings.from_dict(dict(dump["settings"])))
+    state = AgentState(LabSettings.from_dict(dict(dump["settings"])), dump.get("index", 1))
     fill_policies(state, dump["base"]["policies"], parse)
     fill(state, dump["base"]["state"])
     state.content.note(state.rebuild())

@@ -21,6 +21,7 @@ def write_rules(path: Path, state: AgentState) -> None:
     """Write the file anew, atomically, readable by all."""
     body = {
         "revision": state.revision,
+        "time": state.clock.to_row(),
         "rules": {str(n): _rule(state, ref) for ref, n in state.rules.items()},
         "endpoints": {str(e.id): _endpoint(state, e.id) for e in state.endpoints.values()},
         "identities": {str(n): i.label_list() for i, n in state.identities.items()},

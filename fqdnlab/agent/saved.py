@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fqdnlab.agent.cluster import Endpoint
 from fqdnlab.agent.mappings import Mapping, MappingTable
 from fqdnlab.agent.state import AgentState
+from fqdnlab.model.labtime import LabClock
 from fqdnlab.model.mapstate import Identity, RuleRef
 from fqdnlab.model.policy import FQDNSelector, Policy
 
@@ -86,8 +87,11 @@ def _placed(
     parse: Parse, text: str, file: str, namespace: str, key: list[str], line: int
 ) -> Policy | None:
     """The policy of that key in `text`, which stood at `line` of its file; 0: nobody knows."""
-    above, found = max(0, line - 1), None
-    for _ in range(2):  # at its first line, as a rule; else what the first try tells is made good
+    # A file's first document has what stands before it, so its lines are right; others begin at
+    # their first line, as a rule; else what the first try tells is made good.
+    above = 0 if text.startswith(("\n", "#", "---")) else max(0, line - 1)
+    found = None
+    for _ in range(2):
         policies = parse("\n" * above + text, file, namespace)
         found = next((p for p in policies if list(p.key) == key), None)
         if found is None or not line or found.line == line:
@@ -103,6 +107,7 @@ def state_body(state: AgentState) -> dict[str, Any]:
     """Endpoints, mappings, and all numbers that were given."""
     in_use = [(i, n) for i, n in state.known_identities() if n >= 256]
     return {
+        "time": state.clock.to_row(),
         "endpoints": [list(vars(e).values()) for e in state.endpoints.values()],
         "rules": [[list(ref.policy), ref.path, n] for ref, n in state.rules.items()],
         "policy_ids": list(state.policy_ids.items()),
@@ -126,7 +131,9 @@ def fill(state: AgentState, body: dict[str, Any]) -> None:
     policy_ids = [(str(digest), int(n)) for digest, n in body["policy_ids"]]
     identities = [to_identity(values) for values in body["identities"]]
     mappings = [to_mapping(values) for values in body["mappings"]]
+    clock = LabClock.from_row(body["time"]) if "time" in body else state.clock
     rule, policy_id, cluster, local = (int(n) for n in body["following"])
+    state.clock = clock
     state.endpoints.update((e.id, e) for e in endpoints)
     for ref, number in rules:
         state.rules.set(ref, number)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["Schedule", "boottime"]
+__all__ = ["Schedule", "boottime", "wall_from_boottime"]
 
 
 def boottime() -> int:
     """CLOCK_BOOTTIME, ns: the clock of the kernel's maps and of the proxy."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def wall_from_boottime(ns: int) -> float:
+    """Unix seconds of a CLOCK_BOOTTIME instant, by the two clocks as they are now."""
+    return time.time() + (ns - boottime()) / 1e9
 
 
 class Schedule:
@@ -31,11 +36,23 @@ class Schedule:
     """
 
     def __init__(self, interval: float, time_scale: float, hold: float = 0.0) -> None:
-        wall = interval / time_scale
-        self.interval_ns = max(1, int(max(wall - hold, wall / 2) * 1e9))
+        self._interval, self._hold = interval, hold
+        self._scale = time_scale
+        self.interval_ns = self._at(time_scale)
         self._start = boottime()
         self._begun = False
         self._done = self._start
+
+    def _at(self, time_scale: float) -> int:
+        wall = self._interval / time_scale
+        return max(1, int(max(wall - self._hold, wall / 2) * 1e9))
+
+    def set_time_scale(self, time_scale: float, now: int) -> None:
+        """Another speed from `now` on: what is left till the next pass is so much lab time."""
+        left = (self.next_pass() - now) * self._scale / time_scale
+        self._scale = time_scale
+        self.interval_ns = self._at(time_scale)
+        self._done = now + min(int(left), self.interval_ns) - self.interval_ns
 
     def begin(self) -> None:
         """Count from now, unless it is counting."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +21,15 @@ from fqdnlab.agent.recorder import Recorder
 from fqdnlab.agent.rulesfile import write_rules
 from fqdnlab.agent.schedule import Schedule, boottime
 from fqdnlab.agent.snapshot import policy_state
-from fqdnlab.agent.state import RESTORED, AgentState
+from fqdnlab.agent.state import AgentState
 from fqdnlab.agent.store import Store
+from fqdnlab.agent.taken import avoid_numbers, restore_addresses
 from fqdnlab.agent.undo import Before
 from fqdnlab.datapath import abi
 from fqdnlab.errors import StateError
 from fqdnlab.model.policy import Policy
 from fqdnlab.model.policy_parser import parse_policies
+from fqdnlab.pb import fqdndata_pb2 as pb
 
 __all__ = ["Applied", "Core"]
 
@@ -70,7 +71,8 @@ class Core:
         self._rules_file = rules_file
         self._lock = threading.RLock()
         self._rules_stale = threading.Event()
-        self._known_rules = (0, 0)
+        self._changing_time = threading.Lock()
+        self._no_leases = False
 
     # ------------------------------------------------------------ start and end
 
@@ -78,12 +80,13 @@ class Core:
         """Take over what the kernel and the disk hold; flush nothing."""
         with self._lock:
             self.state.content = self.kernel.read()
-            self._avoid_numbers()
+            avoid_numbers(self.state)
             for warning in self._store.load(self.state, parse_policies):
                 self._warn(warning)
             if enforces(self.state.content):
                 self._make_up_for_lost_files()
-            self._restore_addresses()
+            self.schedule.set_time_scale(self.state.clock.scale, boottime())
+            restore_addresses(self.state, boottime(), self.schedule.interval_ns)
             for endpoint in self.state.endpoints.values():
                 self.kernel.track(endpoint.id)
             if self.state.endpoints or not self.state.content.endpoint:
@@ -113,35 +116,6 @@ class Core:
                 return
             rebuild_numbers(self.state, rules)
 
-    def _avoid_numbers(self) -> None:
-        for key, value in self.state.content.policy.items():
-            self.state.policy_ids.avoid(int.from_bytes(key[4:8], "big"))
-            self.state.identities.avoid(int.from_bytes(key[8:12], "big"))
-            self.state.rules.avoid(abi.POLICY_VALUE.unpack(value)[0])
-        content = self.state.content
-        for value in {
-            *content.ipcache.values(),
-            *content.cidr.values(),
-        }:  # alike in their thousands
-            for number in abi.IPCACHE_VALUE.unpack(value)[:2]:
-                self.state.identities.avoid(number)
-
-    def _restore_addresses(self) -> None:
-        """Addresses that the kernel has and the disk does not: theirs for one more interval."""
-        known = {n: i for i, n in self.state.identities.items()}
-        now = boottime()
-        expires = now + self.schedule.interval_ns
-        have = set(self.state.mappings.addresses())
-        for address, value in self.state.content.ipcache.items():
-            identity = known.get(abi.IPCACHE_VALUE.unpack(value)[0])
-            if address in have or identity is None:
-                continue
-            for selector in identity.selectors:
-                name = RESTORED + selector.pattern
-                self.state.mappings.learn(
-                    Mapping(0, name, address, 0, now, expires, source="connection")
-                )
-
     # ------------------------------------------------------------ policies (way 1)
 
     def apply(self, policies: Sequence[Policy], timeout: float) -> Applied:
@@ -163,6 +137,33 @@ class Core:
             self._all_or_nothing("delete", key, lambda: self.state.delete_policy(key))
             revision = self._changed()
         return self._await_proxies(revision, timeout)
+
+    def set_time_scale(self, scale: float, timeout: float) -> list[str]:
+        """Lab time goes on at another speed; who of the proxies has not acknowledged it in time.
+
+        A proxy reckons with its leases in time as it was told it: first it is told to use none.
+
+        Raises
+        ------
+        StateError
+            While the policies are lost: proxies are told nothing then.
+        """
+        with self._changing_time:
+            self._await_proxies(self._tell_of_leases(), timeout)
+            with self._lock:
+                now = boottime()
+                self._do("time", scale, lambda: self.state.set_time_scale(scale, now), now)
+                self.schedule.set_time_scale(scale, now)
+                self._no_leases = False
+                snapshot = self._changed()
+            return self._await_proxies(snapshot, timeout).late
+
+    def _tell_of_leases(self) -> int:
+        with self._lock:
+            if self.state.held:
+                raise StateError("the policies are lost", "apply them, then change the time")
+            self._no_leases = True
+            return self._publish(policy_state(self.state))
 
     def _all_or_nothing(self, kind: str, what: Any, change: Callable[[], list[Operation]]) -> None:
         before = Before(self.state)
@@ -324,7 +325,7 @@ class Core:
     def dump(self) -> dict[str, Any]:
         """The flight recorder's events and what they began with."""
         with self._lock:
-            return self.recorder.dump(self._store.base(), self.state.settings)
+            return self.recorder.dump(self._store.base(), self.state.settings, self.state.index)
 
     def _changed(self) -> int:
         """Policies or endpoints are others: disk, names of rules, proxies."""
@@ -333,6 +334,10 @@ class Core:
         write_rules(self._rules_file, self.state)
         if self.state.held:  # proxies go on by what they have
             return self.publisher.revision
+        return self._publish(snapshot)
+
+    def _publish(self, snapshot: pb.PolicyState) -> int:
+        snapshot.fqdnlab_no_leases = self._no_leases
         return self.publisher.publish(snapshot)
 
     def _warn(self, text: str) -> None:
@@ -343,8 +348,3 @@ class Core:
     def lock(self) -> threading.RLock:
         """Held while the state is read at length."""
         return self._lock
-
-
-def wall_from_boottime(ns: int) -> float:
-    """Unix seconds of a CLOCK_BOOTTIME instant, by the two clocks as they are now."""
-    return time.time() + (ns - boottime()) / 1e9

@@ -27,7 +27,7 @@ _WORLD = ((WORLD_IPV4, bytes(4) + b"\0"), (WORLD_IPV6, bytes(16) + b"\0"))
 
 def policy_state(state: AgentState) -> pb.PolicyState:
     """The whole snapshot, without request id and revision; it replaces all that went before."""
-    snapshot = pb.PolicyState()
+    snapshot = pb.PolicyState(fqdnlab_time_scale=state.clock.scale)
     by_policy: dict[int, list[pb.DNSPolicy]] = {}
     numbers = dict(sorted(state.known_identities(), key=lambda pair: pair[1]))
     index = IdentityIndex(numbers)

@@ -13,23 +13,20 @@ from dataclasses import dataclass, field
 
 from fqdnlab.agent.addresses import RESTORED, Addresses, Networks
 from fqdnlab.agent.cluster import (
-    INTERNAL,
     RESOLVER,
     RESOLVER_ADDRESSES,
     Endpoint,
     Learned,
+    internal_networks,
 )
 from fqdnlab.agent.held import held_content
-from fqdnlab.agent.identities import (
-    Identities,
-    Numbers,
-    policy_digest,
-)
-from fqdnlab.agent.mappings import Collected, Mapping, MappingTable
+from fqdnlab.agent.identities import Identities, Numbers, policy_digest
+from fqdnlab.agent.mappings import Collected, Mapping, MappingTable, limits
 from fqdnlab.agent.operations import Content, Operation, difference
 from fqdnlab.agent.rows import cidr_key, endpoint_value, identities_used, policy_rows
 from fqdnlab.datapath import abi
 from fqdnlab.errors import StateError
+from fqdnlab.model.labtime import LabClock
 from fqdnlab.model.mapstate import (
     ANY_IDENTITY,
     HOST,
@@ -51,8 +48,6 @@ from fqdnlab.model.settings import LabSettings
 
 __all__ = ["RESTORED", "AgentState"]
 
-_INTERNAL = Networks(INTERNAL)
-
 
 @dataclass
 class AgentState:
@@ -63,6 +58,7 @@ class AgentState:
     """
 
     settings: LabSettings
+    index: int = 1  # of the node: its own addresses follow from it
     content: Content = field(default_factory=Content)
     policies: dict[tuple[str, str, str], Policy] = field(default_factory=dict)
     endpoints: dict[int, Endpoint] = field(default_factory=dict)
@@ -74,6 +70,7 @@ class AgentState:
     held: bool = False  # the policies are lost: what the kernel enforces stays till there are new
 
     def __post_init__(self) -> None:
+        self.clock = LabClock(self.settings.time_scale)
         self.compiled: dict[int, Compiled] = {}
         self._policy_of: dict[int, int] = {}
         self._addresses = Addresses()
@@ -82,6 +79,7 @@ class AgentState:
         self._in_use: set[Identity] = set()
         self._values: dict[tuple[Identity, Identity], bytes] = {}
         self._internal_addresses: set[bytes] = set()
+        self._internal = Networks(internal_networks(self.index))
         self._recompile()
 
     # ------------------------------------------------------------ events
@@ -135,7 +133,7 @@ class AgentState:
         """
         self._check_room(learned)
         start = now if learned.kept else learned.seen_ns
-        lives = max(learned.ttl, self.settings.min_ttl) / self.settings.time_scale
+        lives = max(learned.ttl, self.settings.min_ttl) / self.clock.scale
         # The client counts from the release, which is at the hold deadline at the latest.
         expires = start + int((self.settings.hold + lives) * 1e9)
         operations: list[Operation] = []
@@ -164,19 +162,19 @@ class AgentState:
 
     def collect(self, now: int, live: Collection[bytes]) -> tuple[Collected, list[Operation]]:
         """A collection pass; `live` are the addresses that flows of endpoints go to."""
-        s = self.settings
-        grace = int(s.idle_grace * 1e9 / s.time_scale)
-        done = self.mappings.collect(now, live, s.max_ips_per_name, s.max_zombies, grace)
-        operations: list[Operation] = []
-        changed = False
-        for address in sorted(done.changed):
-            step = self._address(address)
-            changed = changed or bool(step)
-            operations += step
+        done = self.mappings.collect(now, live, limits(self.settings, self.clock))
+        operations = [o for address in sorted(done.changed) for o in self._address(address)]
+        changed = bool(operations)
         operations += self._release_identities(operations)
         if changed:
             operations.append(Operation("epoch"))
         return done, operations
+
+    def set_time_scale(self, scale: float, now: int) -> list[Operation]:
+        """Lab time goes at another speed from `now` on; what was to expire does so then."""
+        self.mappings.retime(self.clock, scale, now, int(self.settings.hold * 1e9))
+        self.clock = self.clock.changed(scale, now)
+        return []
 
     # ------------------------------------------------------------ questions
 
@@ -264,7 +262,7 @@ class AgentState:
             number = self.identities.number(identity)
             self._in_use.add(identity)
             want.cidr[cidr_key(network)] = abi.IPCACHE_VALUE.pack(number, number, 0, 0)
-        for network in INTERNAL:
+        for network in self._internal.all:
             flags = abi.IPCACHE_INTERNAL
             want.cidr[cidr_key(network)] = abi.IPCACHE_VALUE.pack(HOST, HOST, flags, 0)
 
@@ -294,7 +292,7 @@ class AgentState:
 
     def _is_internal(self, address: bytes) -> bool:
         """A name that resolves into the cluster or to the node opens nothing."""
-        return address in self._internal_addresses or bool(_INTERNAL.covering(address))
+        return address in self._internal_addresses or bool(self._internal.covering(address))
 
     def _address(self, address: bytes) -> list[Operation]:
         """Entries of a new identity first, then the ipcache points to it (way 2.8)."""

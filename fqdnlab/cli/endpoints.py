@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from fqdnlab.cli.output import lab_option, output_option, show
-from fqdnlab.lab import Endpoint, Lab
+from fqdnlab.cli.output import attach, lab_option, node_option, output_option, show
+from fqdnlab.lab import Endpoint
 
 __all__ = ["COMMANDS"]
 
@@ -19,6 +19,7 @@ def _row(e: Endpoint) -> dict[str, Any]:
         "labels": e.labels,
         "ip4": e.ip4,
         "ip6": e.ip6,
+        "node": e.node,
     }
 
 
@@ -31,12 +32,22 @@ def endpoint() -> None:
 @click.argument("name")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE")
 @click.option("-n", "--namespace", default="default", show_default=True)
+@node_option
+@click.option("--machine", default="", help="A whole machine is to be it: client.")
 @output_option
 @lab_option
-def add(name: str, labels: tuple[str, ...], namespace: str, output: str, lab_name: str) -> None:
+def add(
+    name: str,
+    labels: tuple[str, ...],
+    namespace: str,
+    node: str | None,
+    machine: str,
+    output: str,
+    lab_name: str,
+) -> None:
     """Make the endpoint NAME."""
     pairs = dict(label.partition("=")[::2] for label in labels)
-    made = Lab.attach(lab_name).endpoint(name, pairs, namespace)
+    made = attach(lab_name).endpoint(name, pairs, namespace, node, machine)
     if output == "json":
         show([_row(made)], (), output)
     else:
@@ -48,8 +59,10 @@ def add(name: str, labels: tuple[str, ...], namespace: str, output: str, lab_nam
 @lab_option
 def list_(output: str, lab_name: str) -> None:
     """All endpoints of a lab."""
-    rows = [_row(e) for e in Lab.attach(lab_name).endpoints()]
-    show(rows, ("name", "namespace", "labels", "ip4", "ip6"), output)
+    lab = attach(lab_name)
+    more = ("node",) if len(lab.nodes) > 1 else ()
+    rows = [_row(e) for e in lab.endpoints()]
+    show(rows, ("name", "namespace", "labels", "ip4", "ip6", *more), output)
 
 
 @endpoint.command("delete")
@@ -57,7 +70,7 @@ def list_(output: str, lab_name: str) -> None:
 @lab_option
 def delete(name: str, lab_name: str) -> None:
     """Remove the endpoint NAME."""
-    Lab.attach(lab_name).delete_endpoint(name)
+    attach(lab_name).delete_endpoint(name)
 
 
 @click.group()
@@ -72,7 +85,7 @@ def world() -> None:
 @lab_option
 def set_(name: str, addresses: tuple[str, ...], ttl: int, lab_name: str) -> None:
     """Let NAME have ADDRESSES (IPv4, IPv6), and no others."""
-    Lab.attach(lab_name).world.set(name, list(addresses), ttl=ttl)
+    attach(lab_name).world.set(name, list(addresses), ttl=ttl)
 
 
 COMMANDS = (endpoint, world)

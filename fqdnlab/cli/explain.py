@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fqdnlab.cli.output import attach, backend_option
 from fqdnlab.errors import UsageError
 from fqdnlab.explain import Explanation, Facts, explain_row, forecast
 from fqdnlab.explain.exports import facts_of_exports, read_flow_lines, with_flows
@@ -29,6 +30,7 @@ _PROTOCOLS = ("TCP", "UDP", "SCTP", "ICMPv4", "ICMPv6")
 @click.option("--flow", type=_FILE, help="Of `hubble observe -o jsonpb`: each packet of it.")
 @click.option("--profile", type=click.Choice(PROFILES), default="cilium", show_default=True)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@backend_option
 def explain(
     what: tuple[str, ...],
     protocol: str,
@@ -66,14 +68,12 @@ def explain(
 
 
 def _of_lab(what: tuple[str, ...], protocol: str) -> Explanation:
-    from fqdnlab.lab import Lab  # exports need none of it
-
     if len(what) == 2:
-        lab = Lab.attach(what[0])
+        lab = attach(what[0])
         return lab.explain(what[1])
     if len(what) != 4:
         raise click.UsageError("expected LAB ENDPOINT NAME_OR_ADDRESS PORT, or LAB UUID")
-    lab, endpoint, target, port = Lab.attach(what[0]), *what[1:]
+    lab, endpoint, target, port = attach(what[0]), *what[1:]
     return lab.explain(endpoint, target, _port(port), protocol)
 
 

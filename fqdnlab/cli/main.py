@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import fqdnlab
-from fqdnlab.cli import endpoints, explain, labs, policies, processes, views
+from fqdnlab.cli import endpoints, explain, labs, policies, processes, vagrant, views
 from fqdnlab.doctor import doctor
 from fqdnlab.errors import (
     ConflictError,
@@ -37,7 +37,7 @@ _STATUS: tuple[tuple[type[FqdnlabError], int], ...] = (
 
 
 #: Remedies are said as Python; here, as commands.
-_CALL = re.compile(r"\blab\.(agent|proxy|observer)\.(\w+)\(\)")
+_CALL = re.compile(r'\blab\.(?:nodes\["([\w-]+)"\]\.)?(agent|proxy|observer)\.(\w+)\(\)')
 
 _EXITS = """
 \b
@@ -81,6 +81,7 @@ for command in (
     *processes.COMMANDS,
     *views.COMMANDS,
     *explain.COMMANDS,
+    *vagrant.COMMANDS,
     policies.policy,
     doctor,
 ):
@@ -124,4 +125,8 @@ def _tell(error: FqdnlabError) -> None:
 
 
 def _as_command(text: str) -> str:
-    return _CALL.sub(r"fqdnlab \1 \2", text)
+    def command(found: re.Match[str]) -> str:
+        node, process, action = found.groups()
+        return f"fqdnlab {process} {action}" + (f" --node {node}" if node else "")
+
+    return _CALL.sub(command, text)

@@ -10,11 +10,23 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from fqdnlab.lab import Lab
+from fqdnlab.lab.backends import BACKENDS, Backend, backend
 from fqdnlab.paths import RUN
 
-__all__ = ["lab_names", "lab_option", "output_option", "show"]
+__all__ = [
+    "attach",
+    "backend_option",
+    "chosen_backend",
+    "lab_names",
+    "lab_option",
+    "node_option",
+    "output_option",
+    "show",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_BACKEND = "fqdnlab.backend"
 
 
 def output_option(function: F) -> F:
@@ -25,8 +37,34 @@ def output_option(function: F) -> F:
     return decorate(function)
 
 
+def backend_option(function: F) -> F:
+    """``--backend NAME`` (or FQDNLAB_BACKEND in the environment); see `chosen_backend`."""
+
+    def keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        context.meta[_BACKEND] = value
+
+    decorate = click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        expose_value=False,
+        callback=keep,
+        help="Where labs are; default: FQDNLAB_BACKEND, or netns.",
+    )
+    return decorate(function)
+
+
+def chosen_backend() -> Backend:
+    """The backend that the running command was given."""
+    return backend(click.get_current_context().meta.get(_BACKEND))
+
+
+def attach(lab_name: str) -> Lab:
+    """The living lab of that name, at the backend that the running command was given."""
+    return Lab.attach(lab_name, chosen_backend())
+
+
 def lab_option(function: F) -> F:
-    """``--lab NAME`` (or FQDNLAB_LAB in the environment)."""
+    """``--lab NAME`` (or FQDNLAB_LAB in the environment), and `backend_option`."""
     decorate = click.option(
         "--lab",
         "lab_name",
@@ -36,6 +74,12 @@ def lab_option(function: F) -> F:
         metavar="NAME",
         shell_complete=lab_names,
     )
+    return decorate(backend_option(function))
+
+
+def node_option(function: F) -> F:
+    """``--node NAME``: which, in a lab with several."""
+    decorate = click.option("--node", metavar="NAME", help="Of a lab with several nodes.")
     return decorate(function)
 
 

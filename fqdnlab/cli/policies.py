@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from fqdnlab.cli.output import lab_option, output_option, show
+from fqdnlab.cli.output import attach, lab_option, output_option, show
 from fqdnlab.cli_policy import policy
-from fqdnlab.lab import Lab
 
 __all__ = ["policy"]
 
@@ -21,7 +20,7 @@ __all__ = ["policy"]
 @lab_option
 def apply(files: tuple[Path, ...], timeout: float, output: str, lab_name: str) -> None:
     """Apply the policies of FILES; done when the kernel and the proxy have them."""
-    lab = Lab.attach(lab_name)
+    lab = attach(lab_name)
     rows: list[dict[str, Any]] = []
     for file in files:
         reply = lab.apply(file, timeout)
@@ -37,8 +36,10 @@ def apply(files: tuple[Path, ...], timeout: float, output: str, lab_name: str) -
 @lab_option
 def list_(output: str, lab_name: str) -> None:
     """All policies of a lab, enforced or not."""
-    rows = Lab.attach(lab_name).policies().to_dict("records")
-    columns = ("namespace", "name", "kind", "enforced", "why", "endpoints")
+    found = attach(lab_name).policies()
+    rows = found.to_dict("records")
+    wanted = ("namespace", "name", "kind", "enforced", "why", "endpoints", "node")
+    columns = [c for c in wanted if c in found]
     show([{str(k): v for k, v in row.items()} for row in rows], columns, output)
 
 
@@ -48,4 +49,4 @@ def list_(output: str, lab_name: str) -> None:
 @lab_option
 def delete(name: str, namespace: str, lab_name: str) -> None:
     """Withdraw the policy NAME."""
-    Lab.attach(lab_name).delete_policy(name, namespace)
+    attach(lab_name).delete_policy(name, namespace)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fqdnlab.cli.output import lab_option
-from fqdnlab.lab import Lab
+from fqdnlab.cli.output import attach, lab_option, node_option
 
 __all__ = ["COMMANDS"]
 
@@ -14,26 +13,24 @@ _ACTIONS = {
     "stop": "Hang it (SIGSTOP).",
     "continue": "Let it go on (SIGCONT).",
     "restart": "End it, if it lives, and start it.",
-    "upgrade": "With surge: a new one serves before the old one goes.",
+    "upgrade": "The proxy with surge: a new one serves before the old one goes; others in place.",
 }
 
 
 def _group(name: str) -> click.Group:
-    group = click.Group(name, help=f"The {name}'s process: {', '.join(_actions(name))}.")
-    for action in _actions(name):
+    group = click.Group(name, help=f"The {name}'s process: {', '.join(_ACTIONS)}.")
+    for action in _ACTIONS:
         group.add_command(_command(name, action))
     return group
 
 
-def _actions(name: str) -> list[str]:
-    return [a for a in _ACTIONS if a != "upgrade" or name == "proxy"]
-
-
 def _command(name: str, action: str) -> click.Command:
     @click.command(action, help=_ACTIONS[action])
+    @node_option
     @lab_option
-    def command(lab_name: str) -> None:
-        process = getattr(Lab.attach(lab_name), name)
+    def command(node: str | None, lab_name: str) -> None:
+        lab = attach(lab_name)
+        process = getattr(lab.node(node) if node else lab, name)
         getattr(process, {"continue": "cont"}.get(action, action))()
         state = process.state()
         pid = f", pid {state.pid}" if state.pid else ""

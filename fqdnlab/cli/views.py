@@ -10,9 +10,8 @@ import click
 import pandas as pd
 
 from fqdnlab.cli.flow_request import flow_filters, flow_request
-from fqdnlab.cli.output import lab_option, output_option, show
+from fqdnlab.cli.output import attach, lab_option, node_option, output_option, show
 from fqdnlab.errors import UnavailableError
-from fqdnlab.lab import Lab
 from fqdnlab.model import hubble_json
 from fqdnlab.model.flows import rows
 from fqdnlab.pb import observer_pb2
@@ -49,7 +48,7 @@ def flows(follow: bool, output: str, lab_name: str, **wanted: Any) -> None:
     Filters of one kind given twice are alternatives; of different kinds, all must hold.
     """
     request = flow_request(follow, wanted)
-    lines = Lab.attach(lab_name).flow_lines(request)
+    lines = attach(lab_name).flow_lines(request)
     if output == "json" or follow:
         for line in lines:
             click.echo(line if output == "json" else _short(line))
@@ -85,7 +84,7 @@ def cache() -> None:
 @lab_option
 def list_(output: str, lab_name: str) -> None:
     """Every (endpoint, name, address), with its state (JSON: as `cilium-dbg fqdn cache list`)."""
-    lab = Lab.attach(lab_name)
+    lab = attach(lab_name)
     frame = lab.mappings()
     if "note" in frame.attrs:
         raise UnavailableError(frame.attrs["note"])
@@ -93,8 +92,8 @@ def list_(output: str, lab_name: str) -> None:
         ids = {e.name: e.id for e in lab.endpoints()}
         click.echo(json.dumps(_as_cilium(_records(frame), ids), indent=2))
         return
-    columns = ("endpoint", "name", "ip", "ttl", "state", "expiration_time", "shared_with")
-    show(_records(frame), columns, output)
+    columns = ("endpoint", "name", "ip", "ttl", "state", "expiration_time", "shared_with", "node")
+    show(_records(frame), [c for c in columns if c in frame], output)
 
 
 def _as_cilium(mappings: list[dict[str, Any]], ids: dict[str, int]) -> list[dict[str, Any]]:
@@ -126,10 +125,12 @@ def _moment(when: datetime) -> str:
 
 
 @click.command()
+@node_option
 @lab_option
-def dump(lab_name: str) -> None:
+def dump(node: str | None, lab_name: str) -> None:
     """The agent's last events and operations, as JSON: for a bug report, or to replay."""
-    click.echo(json.dumps(Lab.attach(lab_name).dump(), indent=2))
+    lab = attach(lab_name)
+    click.echo(json.dumps((lab.node(node) if node else lab).dump(), indent=2))
 
 
 COMMANDS = (flows, fqdn, dump)

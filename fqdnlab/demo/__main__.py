@@ -17,7 +17,8 @@ from fqdnlab.demo.files import write_flows, write_report
 from fqdnlab.demo.scenery import Scenery
 from fqdnlab.demo.story import ADDRESSES, SETTINGS, TRACKER, Hooks, Story
 from fqdnlab.errors import FqdnlabError
-from fqdnlab.lab import Lab, machine_service
+from fqdnlab.lab import Lab
+from fqdnlab.lab.backends import Backend, backend
 
 __all__ = ["main", "perform"]
 
@@ -30,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--name", default="demo", help="name of the lab")
     parser.add_argument("--rate", type=float, default=1000.0, help="queries/s of claim 9")
+    parser.add_argument("--backend", help="where the lab is: netns or vagrant")
     args = parser.parse_args(argv)
     console = Console(highlight=False)
     try:
-        with machine_service():
-            outcomes = perform(console, args.out, args.name, args.rate)
+        chosen = backend(args.backend)
+        with chosen.service():
+            outcomes = perform(console, args.out, args.name, args.rate, backend=chosen)
     except FqdnlabError as error:
         console.print(f"[bold]The demo could not start:[/bold] {error}", soft_wrap=True)
         return 4
@@ -51,6 +54,7 @@ def perform(
     rate: float = 1000.0,
     hooks: Hooks | None = None,
     last: int = 8,
+    backend: Backend | None = None,
 ) -> list[Outcome]:
     """Play the story in a lab of its own; print the table and write the files into `out`.
 
@@ -59,11 +63,11 @@ def perform(
     console : rich.console.Console
     out : Path
         Made if it is not there; gets ``report.html`` and ``flows.jsonl``.
-    name, rate, hooks, last
+    name, rate, hooks, last, backend
         As of `Lab` and `Story`.
     """
     start = time.time()
-    with Lab(name, **SETTINGS) as lab:
+    with Lab(name, backend, **SETTINGS) as lab:
         console.print(f"lab {name} is up after {time.time() - start:.1f} s")
         story = Story(lab, hooks, lambda text: console.print(text, soft_wrap=True), rate)
         begin = time.time()

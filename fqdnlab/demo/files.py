@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +46,7 @@ def write_report(
     dropped = int((packets["verdict"] == "DROPPED").sum())
     facts = [
         ("fqdnlab", fqdnlab.__version__),
-        ("kernel", platform.release()),
+        ("kernel", _kernel(lab)),
         ("enforcer", _attachment(lab)),
         ("lab settings", json.dumps(SETTINGS)),
         ("packet flows", f"{len(packets):,}, of them {dropped:,} dropped"),
@@ -58,6 +57,12 @@ def write_report(
     fresh = out / "report.html.new"
     fresh.write_text(render(outcomes, figure, policies, facts, when), encoding="utf-8")
     fresh.replace(out / "report.html")
+
+
+def _kernel(lab: Lab) -> str:
+    """Of the node, which may be another machine."""
+    (endpoint, *_) = lab.endpoints()
+    return endpoint.run(["uname", "-r"]).stdout.strip() or "unknown"
 
 
 def _attachment(lab: Lab) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from fqdnlab.demo import clients
 from fqdnlab.errors import FqdnlabError
 from fqdnlab.lab import Lab
+from fqdnlab.patience import patiently
 
 __all__ = ["Scenery"]
 
@@ -42,16 +43,17 @@ class Scenery:
 
     def __enter__(self) -> Scenery:
         shop = self._lab.endpoint("shop", labels={"app": "web"})
-        shop.popen(["python3", "-c", clients.KNOCK, self._refused, *self._addresses])
+        every = str(patiently(_INTERVAL))
+        shop.popen(["python3", "-c", clients.KNOCK, every, self._refused, *self._addresses])
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(15.0)
+        self._thread.join(patiently(15.0))
 
     def _look(self) -> None:
-        while not self._over.wait(_INTERVAL):
+        while not self._over.wait(patiently(_INTERVAL)):
             try:
                 seen = self._lab.mappings()
             except FqdnlabError:  # the agent is late: as good as dead, for a look

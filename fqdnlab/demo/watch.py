@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fqdnlab.lab import Lab
+from fqdnlab.patience import patiently
 
 __all__ = ["Watch"]
 
@@ -20,8 +21,10 @@ class Watch:
         self.lab = lab
 
     def until(self, look: Callable[[], T], seconds: float = 3.0) -> T:
-        """Call `look` until what it returns is true, or `seconds` are over; return the last."""
-        deadline = time.monotonic() + seconds
+        """Call `look` until what it returns is true, or `seconds` (of a machine of our own) are
+        over; return the last.
+        """
+        deadline = time.monotonic() + patiently(seconds)
         while not (seen := look()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return seen

@@ -26,6 +26,19 @@ __all__ = [
     "Remedy",
     "Step",
     "Workload",
+    "explain_again",
     "explain_row",
     "forecast",
 ]
+
+
+def explain_again(facts: Facts, what: Explanation) -> Explanation:
+    """The same question, from facts of another moment.
+
+    Parameters
+    ----------
+    facts : Facts
+    what : Explanation
+    """
+    row = what.asked.get("row")
+    return forecast(facts, **what.asked) if row is None else explain_row(facts, row)

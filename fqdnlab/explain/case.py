@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fqdnlab.errors import UsageError
 from fqdnlab.explain.facts import Facts, Known, Workload
 from fqdnlab.model.names import normalise
+from fqdnlab.world.client_names import RecordsOf
 from fqdnlab.world.store import Edit, Store
 from fqdnlab.world.wire import AAAA, A, name_wire
 
@@ -109,10 +111,16 @@ def addresses_of(facts: Facts, name: str) -> list[str]:
     return sorted(found, key=lambda a: ipaddress.ip_address(a).version)
 
 
-def _answer(facts: Facts, name: str) -> list[str]:
+@lru_cache(maxsize=4)  # the same for all names of one moment
+def _store(zones: tuple[RecordsOf, ...]) -> Store:
     store = Store()
-    for r in facts.zones or ():
+    for r in zones:
         store.apply([Edit("put", r.name, r.type, r.values, r.ttl, server=r.server)])
+    return store
+
+
+def _answer(facts: Facts, name: str) -> list[str]:
+    store = _store(facts.zones or ())
     server = ipaddress.ip_address(facts.server).packed
     found: list[str] = []
     for kind in (A, AAAA):

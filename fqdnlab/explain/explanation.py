@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -91,6 +92,8 @@ class Explanation:
         None: it passes.
     unknown : tuple of str
         What cannot be known now.
+    asked : mapping
+        What was asked, so that it can be asked again: ``row``, or the arguments of a forecast.
     """
 
     endpoint: str
@@ -104,6 +107,7 @@ class Explanation:
     steps: tuple[Step, ...]
     remedy: Remedy | None
     unknown: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def step(self, key: str) -> Step:
         """The step of that key; KeyError if it has none."""
@@ -117,6 +121,7 @@ class Explanation:
         made = asdict(self)
         made["steps"] = [dict(s) for s in made["steps"]]
         made["unknown"] = list(self.unknown)
+        del made["asked"]
         if self.remedy is not None:
             made["remedy"] |= {"restart": list(self.remedy.restart), "then": self.remedy.then}
         return made

@@ -156,7 +156,8 @@ def _policies(file: str, text: str, missing: list[str]) -> list[Policy]:
     for part in _documents(text):
         for document in check_documents(part, file):
             if document.policy is not None:
-                found.append(document.policy)
+                policy = document.policy  # an item of a list stands below its whole list's lines
+                found.append(replace(policy, yaml=policy.yaml.lstrip("\n")))
                 continue
             line, what = document.faults[0][1:] if document.faults else (document.line, "empty")
             missing.append(f"{file}:{line}: left out, as it is no policy that is known: {what}")

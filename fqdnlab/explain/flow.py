@@ -68,6 +68,7 @@ def explain_row(facts: Facts, row: Mapping[str, Any]) -> Explanation:
         steps=tuple(steps),
         remedy=None if inward else _remedy(facts, row, case, reason, told),
         unknown=tuple(way.unknown()),
+        asked={"row": row},
     )
 
 
@@ -162,6 +163,9 @@ def _remedy(
 ) -> Remedy | None:
     if row["verdict"] != "DROPPED":
         return None
+    if told.verdict != "DROPPED" and row["kind"] == "dns":
+        words = "the question would be let through now. Connections are another question."
+        return Remedy("none", f"Nothing is left to do: {words}")
     if told.verdict != "DROPPED":
         return Remedy("none", "Nothing is left to do: it would pass now.")
     if row["kind"] == "dns":

@@ -87,6 +87,7 @@ def forecast(
         steps=(*way.steps(), _verdict(facts, told, case)),
         remedy=find_remedy(facts, case, told.reason) if dropped else None,
         unknown=tuple(way.unknown()),
+        asked={"endpoint": endpoint, "target": target, "port": port, "protocol": protocol},
     )
 
 

@@ -129,6 +129,8 @@ def _apply(facts: Facts, case: Case, alive: bool) -> Iterator[Remedy]:
         if again and not _gives(facts, case, name):
             continue
         made = Remedy("apply", rewriter.words, policy=rewriter.text, name=again)
+        if again and not facts.runs("proxy"):
+            made = _first(made, "proxy")
         yield made if alive else _first(made, "agent")
 
 

@@ -7,22 +7,26 @@ import re
 from typing import Any
 
 from fqdnlab.errors import PolicyError
+from fqdnlab.explain.additions import (
+    added_to,
+    dns_rule,
+    open_protocols,
+    own_labels,
+    plain_document,
+)
 from fqdnlab.explain.case import SOMEWHERE, Case
 from fqdnlab.explain.decide import Mind, resolves
-from fqdnlab.explain.facts import Facts, Known, Workload
+from fqdnlab.explain.facts import Facts, Known
 from fqdnlab.model.mapstate import DENY, RuleRef
 from fqdnlab.model.policy import Policy
 from fqdnlab.model.policy_parser import parse_policies
-from fqdnlab.model.yaml_source import read_documents
-from fqdnlab.model.yaml_text import plain, write_documents
+from fqdnlab.model.yaml_text import write_documents
 
 __all__ = ["Rewriter", "look_up_allowed"]
 
 _NAME = re.compile(r"([-a-zA-Z0-9_]+[.]?)+")
-_META = ("io.kubernetes.pod.namespace", "io.cilium.k8s.")
 _MOST = 16  # rules that may deny one packet
 _PLACE = re.compile(r"(spec|specs\[(\d+)\])\.egressDeny\[(\d+)\]")
-_KUBE_DNS = {"k8s:io.kubernetes.pod.namespace": "kube-system", "k8s-app": "kube-dns"}
 
 
 class Rewriter:
@@ -79,7 +83,7 @@ class Rewriter:
             if rule is None:
                 break
             policy = policies[rule.policy]
-            document = self._documents.get(rule.policy) or _plain(policy)
+            document = self._documents.get(rule.policy) or plain_document(policy)
             _remove(document, rule.path)
             self._documents[rule.policy] = document
             (policies[rule.policy],) = parse_policies(
@@ -111,7 +115,7 @@ class Rewriter:
         rules: list[dict[str, Any]] = []
         learns = not self.by_address
         if not found or (learns and not self._learns(mind, name)):
-            rules.append(_dns_rule(self._name))
+            rules.append(dns_rule(self._name, open_protocols(self._facts, mind, case.who)))
         known = [Known(case.who.name, name, case.address)]
         if learns and self._passes(Mind(self._facts, policies.values(), more=known)):
             peer = None  # the most common mistake: the name is allowed, its look-up is not
@@ -119,9 +123,9 @@ class Rewriter:
             rules.append({**peer, **_ports(case)})
         if not rules:
             return ""
-        self._documents["CiliumNetworkPolicy", case.who.namespace, self._slug()] = _document(
-            case.who, self._slug(), rules
-        )
+        name = f"allow-{case.who.name}-{_slug(self._name or case.address)}"
+        key, document = added_to(self._facts, policies, self._documents, case.who, name, rules)
+        self._documents[key] = document
         return f"allows {shown}" if peer else f"allows the look-up of {self._name}"
 
     def _learns(self, mind: Mind, name: str) -> bool:
@@ -136,7 +140,7 @@ class Rewriter:
         identity = mind.identity(address)
         if identity.kind == "endpoint":
             self.by_address = True
-            labels = _own_labels(identity.labels)
+            labels = own_labels(identity.labels)
             if not labels:
                 return None, ""
             namespace = dict(identity.labels).get("k8s:io.kubernetes.pod.namespace", "default")
@@ -150,33 +154,24 @@ class Rewriter:
         bits = ipaddress.ip_address(address).max_prefixlen
         return {"toCIDR": [f"{address}/{bits}"]}, address
 
-    def _slug(self) -> str:
-        what = self._name or self._case.address
-        return f"allow-{self._case.who.name}-{re.sub(r'[^a-z0-9]+', '-', what.lower()).strip('-')}"
-
 
 def look_up_allowed(facts: Facts, case: Case) -> tuple[tuple[Policy, ...], str]:
     """Policies with one more that lets the case's name be looked up, and its YAML ('': none)."""
     name = case.name.rstrip(".")
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    document = _document(case.who, f"allow-look-up-{case.who.name}-{slug}", [_dns_rule(name)])
-    text = write_documents(document)
+    policies = {p.key: p for p in facts.policies or ()}
+    title = f"allow-look-up-{case.who.name}-{_slug(name)}"
     try:
-        return (*(facts.policies or ()), *parse_policies(text)), text
+        rule = dns_rule(name, open_protocols(facts, Mind(facts), case.who))
+        _, document = added_to(facts, policies, {}, case.who, title, [rule])
+        text = write_documents(document)
+        policies.update((p.key, p) for p in parse_policies(text))
     except PolicyError:
         return (), ""
+    return tuple(policies.values()), text
 
 
-def _plain(policy: Policy) -> dict[str, Any]:
-    roots = [d.root for d in read_documents(policy.yaml) if d.root is not None]
-    if len(roots) != 1:
-        raise LookupError(f"{policy.name} has no text of its own")
-    document = plain(roots[0])
-    document["metadata"] = {"name": policy.name, **document.get("metadata", {})}
-    if policy.namespace:
-        document["metadata"]["namespace"] = policy.namespace
-    found: dict[str, Any] = document
-    return found
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _remove(document: dict[str, Any], path: str) -> None:
@@ -188,39 +183,8 @@ def _remove(document: dict[str, Any], path: str) -> None:
     del spec["egressDeny"][int(place[3])]
     if not spec["egressDeny"]:
         del spec["egressDeny"]
-        if not spec.get("egress") and not spec.get("ingress"):
+        if not spec.get("egress"):
             spec["egress"] = [{}]  # selects its endpoints, and allows nothing
-
-
-def _own_labels(labels: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Labels that somebody gave, without those of the namespace."""
-    named = {key.partition(":")[2]: value for key, value in labels if key.startswith("k8s:")}
-    return {k: v for k, v in named.items() if not k.startswith(_META)}
-
-
-def _document(who: Workload, name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    labels = _own_labels(who.labels)
-    return {
-        "apiVersion": "cilium.io/v2",
-        "kind": "CiliumNetworkPolicy",
-        "metadata": {"name": name, "namespace": who.namespace},
-        "spec": {
-            "endpointSelector": {"matchLabels": labels} if labels else {},
-            "egress": rules,
-        },
-    }
-
-
-def _dns_rule(name: str) -> dict[str, Any]:
-    return {
-        "toEndpoints": [{"matchLabels": dict(_KUBE_DNS)}],
-        "toPorts": [
-            {
-                "ports": [{"port": "53", "protocol": "ANY"}],
-                "rules": {"dns": [{"matchName": name}]},
-            }
-        ],
-    }
 
 
 def _ports(case: Case) -> dict[str, Any]:

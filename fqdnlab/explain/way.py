@@ -241,7 +241,8 @@ def _answered(title: str, row: Mapping[str, Any]) -> Step:
     detail = f"{row['query']} {row['qtype']} at {when(row['time'].timestamp())}: {result}"
     if ips:
         detail += f" {ips}, TTL {row['ttl']} s"
-    detail += f"; {row['server']} was asked"
+    refused = result == "REFUSED"  # by the proxy; a server's refusal is UPSTREAM-REFUSED
+    detail += f"; {row['server']} was {'not ' if refused else ''}asked"
     if row["early_reason"]:
         detail += f"; the answer went out early ({row['early_reason']})"
     keys = ("query", "qtype", "result", "server", "ttl", "early_reason", "generation", "uuid")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,25 @@ class Applied:
         """The agent's reply."""
         late = tuple(reply.late)
         return cls(tuple(reply.policies), reply.revision, reply.note, late, reply.accepted)
+
+    @classmethod
+    def of_nodes(cls, replies: Mapping[str, pb.ApplyPolicyReply]) -> Applied:
+        """Several nodes' replies to the same, as one; of one node: its own.
+
+        A policy selects what it selects on any node; `revision` is the latest.
+        """
+        (first, *rest) = (cls.of(reply) for reply in replies.values())
+        if not rest:
+            return first
+        for other in rest:
+            for mine, theirs in zip(first.policies, other.policies, strict=True):
+                mine.endpoints.extend(theirs.endpoints)
+        return cls(
+            first.policies,
+            max(reply.revision for reply in replies.values()),
+            "; ".join(f"{node}: {reply.note}" for node, reply in replies.items() if reply.note),
+            tuple(f"{who} of {node}" for node, reply in replies.items() for who in reply.late),
+        )
 
     def lines(self) -> list[str]:
         """One line a policy, then one for each thing to know about it."""

@@ -15,13 +15,15 @@ from typing import Any
 import grpc
 
 from fqdnlab.errors import LateError, SetupError
-from fqdnlab.lab.calls import Peer, error_from
+from fqdnlab.lab.calls import Peer
+from fqdnlab.patience import patiently
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.pb import control_pb2_grpc
 
 __all__ = ["Capture"]
 
 _SCAPY = "pip install 'fqdnlab[notebook]'"
+_NANOS = 1_000_000_000
 _HEADER, _PACKET = 24, struct.Struct("<IIII")
 _START_SECONDS, _STOP_SECONDS = 15.0, 10.0
 
@@ -55,6 +57,7 @@ class Capture:
         self._requests: queue.SimpleQueue[pb.RunInput | None] = queue.SimpleQueue()
         start = pb.RunStart(endpoint=endpoint, capture=True)
         self._requests.put(pb.RunInput(start=start))
+        self._node = node
         stub = control_pb2_grpc.NodeStub(node.channel)
         self._call = stub.Run(iter(self._requests.get, None), wait_for_ready=True)
         self._thread = threading.Thread(target=self._read, name=f"pcap-{endpoint}", daemon=True)
@@ -73,7 +76,7 @@ class Capture:
                     self._changed.notify_all()
         except grpc.RpcError as error:
             if not self._ended:
-                self._failure = error_from(error, "the node service", "take the lab up again")
+                self._failure = self._node.error(error)
         with self._changed:
             if errors and self._failure is None:
                 self._failure = LateError(f"the capture ended: {errors.decode(errors='replace')}")
@@ -88,7 +91,7 @@ class Capture:
             self._octets += octets
 
     def _wait(self, done: Any, timeout: float, what: str) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patiently(timeout)
         with self._changed:
             while not done():
                 left = deadline - time.monotonic()
@@ -102,13 +105,18 @@ class Capture:
 
     @property
     def pcap(self) -> bytes:
-        """A whole pcap file of what was captured so far (times in ns)."""
+        """A whole pcap file of what was captured so far (times in ns, of our clock)."""
         with self._changed:
-            octets = bytes(self._octets)
+            octets = bytearray(self._octets)
+        ahead = round(self._node.ahead() * _NANOS)
         end = _HEADER
-        for _, stop in _bounds(octets):
+        for begin, stop in _bounds(octets):
             end = stop
-        return octets[:end]
+            if ahead:
+                seconds, nanos, kept, length = _PACKET.unpack_from(octets, begin)
+                ours = divmod(seconds * _NANOS + nanos - ahead, _NANOS)
+                _PACKET.pack_into(octets, begin, *ours, kept, length)
+        return bytes(octets[:end])
 
     def __len__(self) -> int:
         """How many packets."""
@@ -160,7 +168,7 @@ class Capture:
         if not self._ended:
             self._requests.put(pb.RunInput(signal=signal.SIGTERM))
             with self._changed:
-                if not self._changed.wait_for(lambda: self._ended, _STOP_SECONDS):
+                if not self._changed.wait_for(lambda: self._ended, patiently(_STOP_SECONDS)):
                     self._call.cancel()
         self._requests.put(None)
         self._thread.join(_STOP_SECONDS)
@@ -177,7 +185,7 @@ class Capture:
         return f"<Capture of {self.endpoint}: {len(self)} packets, {state}>"
 
 
-def _bounds(octets: bytes) -> Iterator[tuple[int, int]]:
+def _bounds(octets: bytes | bytearray) -> Iterator[tuple[int, int]]:
     """(begin, end) of each whole record."""
     at = _HEADER
     while at + _PACKET.size <= len(octets):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import grpc
 import pandas as pd
 
 from fqdnlab.errors import StateError
 from fqdnlab.lab import tables
-from fqdnlab.pb import control_pb2 as pb
+from fqdnlab.lab.merged import together
 
 if TYPE_CHECKING:
-    from fqdnlab.lab.calls import Peer
     from fqdnlab.lab.lab import Lab
+    from fqdnlab.lab.node import Node
     from fqdnlab.recording.recorder import Recorder
 
 __all__ = ["Measures"]
@@ -25,10 +24,10 @@ class Measures:
     """Metrics and recordings."""
 
     if TYPE_CHECKING:
-        node_peer: Peer
+        nodes: dict[str, Node]
         recorders: list[Recorder]
-        _observer_peer: Peer
-        _node: Any
+
+        def node(self, name: str | None = None) -> Node: ...
 
     def metrics(self) -> pd.DataFrame:
         """Every metric of every process that answers, one row a sample.
@@ -38,13 +37,9 @@ class Measures:
         DataFrame
             ``process``, ``name``, ``labels`` (dict), ``value``; ``attrs["metrics"]`` has ``help``,
             ``kind`` and ``unit`` of each, ``attrs["silent"]`` the processes that do not answer.
+            With several nodes: ``node``, too.
         """
-        return tables.metrics(self.read_metrics())
-
-    def read_metrics(self) -> pb.MetricsReply:
-        """What each process says, in Prometheus' text."""
-        found: pb.MetricsReply = self.node_peer.call(self._node.Metrics, pb.MetricsRequest())
-        return found
+        return together({n: tables.metrics(node.metrics()) for n, node in self.nodes.items()})
 
     def stop_recorders(self) -> None:
         """Close every recording; one that is cut short is warned of."""
@@ -54,18 +49,13 @@ class Measures:
             except StateError as error:
                 warnings.warn(str(error), stacklevel=4)
 
-    def fault_records(self) -> list[pb.FaultRecord]:
-        """Every fault that was delivered to a process, oldest first."""
-        reply = self.node_peer.call(self._node.ListFaults, pb.ListFaultsRequest())
-        return list(reply.fault)
-
-    @property
-    def observer_channel(self) -> grpc.Channel:
-        """To the observer: for a reader of its own pace."""
-        return self._observer_peer.channel
-
     def record(
-        self, path: str | Path, *, seed: int | None = None, interval: float = 0.5
+        self,
+        path: str | Path,
+        *,
+        seed: int | None = None,
+        interval: float = 0.5,
+        node: str | None = None,
     ) -> Recorder:
         """Record what happens, from now until `stop` or the end of the ``with``.
 
@@ -77,6 +67,8 @@ class Measures:
             Of the experiment, to be kept with it.
         interval : float
             Seconds between two looks at maps, policies and mappings; flows are all kept.
+        node : str, optional
+            Of several nodes, the one to record: a recording is of one node and the world.
 
         Raises
         ------
@@ -91,4 +83,5 @@ class Measures:
         """
         from fqdnlab.recording.recorder import Recorder  # it imports what this belongs to
 
-        return Recorder(cast("Lab", self), Path(path), seed, interval)
+        which = self.node(node)
+        return Recorder(cast("Lab", self), which, Path(path), seed, interval)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from fqdnlab.lab.capture import Capture
 from fqdnlab.lab.running import Result, Running
 from fqdnlab.lab.traffic import Kind, Traffic
+from fqdnlab.patience import patiently
 from fqdnlab.pb import control_pb2 as pb
 
 if TYPE_CHECKING:
-    from fqdnlab.lab.lab import Lab
+    from fqdnlab.lab.endpoints import Endpoints
+    from fqdnlab.lab.node import Node
 
 __all__ = ["Connection", "Endpoint"]
 
@@ -62,10 +64,17 @@ class Endpoint:
     name, namespace : str
     labels : dict of str to str
     ip4, ip6 : str
+    node : str
+        The node that it is on.
+    machine : str
+        The machine that it is; empty: a network namespace on its node.
     """
 
-    def __init__(self, lab: Lab, message: pb.Endpoint) -> None:
+    def __init__(self, lab: Endpoints, node: Node, message: pb.Endpoint) -> None:
         self._lab = lab
+        self.message = message
+        self.node = node.name
+        self.machine = message.machine
         self.id = message.id
         self.name = message.name
         self.namespace = message.namespace
@@ -91,7 +100,7 @@ class Endpoint:
         timeout : float
             Seconds after which it is ended; 0: never.
         """
-        return Running(self._lab.node_peer, self.name, argv, timeout, env, stdin)
+        return Running(self._lab.peer_of(self), self.name, argv, timeout, env, stdin)
 
     def run(
         self,
@@ -109,7 +118,7 @@ class Endpoint:
         LateError
             If the command is not ended and told of in time.
         """
-        return self.popen(argv, timeout, env, stdin).wait(timeout + 10)
+        return self.popen(argv, patiently(timeout), env, stdin).wait(timeout + 10)
 
     def connect(self, host: str, port: int, timeout: float = 3.0) -> Connection:
         """Look `host` up and connect to it by TCP, with plain sockets of the system's Python.
@@ -137,7 +146,7 @@ class Endpoint:
 
     def capture(self, limit: int = 64 << 20) -> Capture:
         """Capture its packets from now on, at most `limit` octets (`fqdnlab.lab.capture`)."""
-        return Capture(self._lab.node_peer, self.name, limit)
+        return Capture(self._lab.peer_of(self), self.name, limit)
 
     def delete(self) -> None:
         """Remove the endpoint."""

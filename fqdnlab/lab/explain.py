@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from fqdnlab.errors import FqdnlabError, LateError, UsageError
-from fqdnlab.explain import Explanation, Facts, Remedy, explain_row, forecast
+from fqdnlab.errors import FqdnlabError, UsageError
+from fqdnlab.explain import Explanation, Facts, explain_again, explain_row, forecast
 from fqdnlab.explain.gather import facts_of_lab
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.world.client_names import RecordsOf
 
 if TYPE_CHECKING:
-    from fqdnlab.lab.calls import Peer
+    from pathlib import Path
+
+    from fqdnlab.lab.applied import Applied
     from fqdnlab.lab.endpoint import Endpoint
-    from fqdnlab.model.flows import Table
+    from fqdnlab.lab.node import Node
     from fqdnlab.recording.recorder import Recorder
     from fqdnlab.world.client import World
 
 __all__ = ["Explains", "Gathered", "explain_with"]
 
 _ALIVE = ("running", "draining")
-_HAND_OVER_SECONDS = 10.0
 
 
 class Gathered(NamedTuple):
@@ -50,35 +50,36 @@ class Explains:
     """The part of `Lab` that explains."""
 
     if TYPE_CHECKING:
-        node_peer: Peer
+        nodes: dict[str, Node]
         world: World
-        _node: Any
-        _table: Table
         recorders: list[Recorder]
 
-        def _read(self) -> None: ...
-        def status(self) -> pb.NodeStatus: ...
-        def apply(self, policy: str) -> Any: ...
+        def node(self, name: str | None = None) -> Node: ...
+        def apply(self, policy: str | Path, timeout: float = ...) -> Applied: ...
         def endpoints(self) -> list[Endpoint]: ...
+        def read(self) -> None: ...
+        def rows(self) -> list[Mapping[str, Any]]: ...
 
-    def evidence(self) -> pb.EvidenceReply:
-        """The kernel's maps, and what agent and proxy saved last: read with either of them dead."""
-        found: pb.EvidenceReply = self.node_peer.call(self._node.Evidence, pb.EvidenceRequest())
-        return found
-
-    def gather(self) -> Gathered:
+    def gather(self, node: str | None = None) -> Gathered:
         """One look at everything that explanations rest on.
+
+        Parameters
+        ----------
+        node : str, optional
+            Which one, of several.
 
         Raises
         ------
         UnavailableError
             If the node service is dead; agent, proxy, observer and world may be.
         """
-        status, evidence = self.status(), self.evidence()
+        one = self.node(node)
+        status, evidence = one.status(), one.evidence()
         alive = {p.name for p in status.process if p.state in _ALIVE}
         zones: list[RecordsOf] | None = None
         try:
-            if "world" in alive:
+            # a world that is no process of the node's machine is asked whether it lives
+            if "world" in alive or all(p.name != "world" for p in status.process):
                 zones = self.world.records()
             else:
                 evidence.missing.append("what the world would answer: its process is dead")
@@ -88,27 +89,34 @@ class Explains:
             evidence.missing.append("look-ups since the observer died")
         return Gathered(evidence, status, zones, "observer" in alive)
 
-    def facts(self) -> Facts:
+    def facts(self, node: str | None = None) -> Facts:
         """Everything that explanations rest on, as it is now; recorders are told of it.
+
+        Parameters
+        ----------
+        node : str, optional
+            Which one, of several.
 
         Raises
         ------
         UnavailableError
             If the node service is dead.
         """
-        seen = self.gather()
+        one = self.node(node)
+        seen = self.gather(one.name)
         queries: list[dict[str, Any]] | None = None
         try:
             if seen.queries_known:
-                self._read()
-                queries = self._table.queries()
+                one.read()
+                queries = one.table.queries()
             else:  # those that were read before it died
-                queries = self._table.queries() or None
+                queries = one.table.queries() or None
         except FqdnlabError as error:
             seen.evidence.missing.append(f"look-ups: {error.message}")
-            queries = self._table.queries() or None
+            queries = one.table.queries() or None
         for recorder in list(self.recorders):
-            recorder.take(seen)
+            if recorder.node is one:
+                recorder.take(seen)
         return facts_of_lab(seen.evidence, seen.status, queries, seen.zones)
 
     def explain(
@@ -139,44 +147,51 @@ class Explains:
         >>> lab.explain(lab.flows().iloc[-1])                          # doctest: +SKIP
         >>> lab.explain("web", "api.example.com", 443)                 # doctest: +SKIP
         """
-        facts = self.facts()
-        return explain_with(facts, self._table.rows, what, target, port, protocol)
+        if isinstance(what, str) and target is None and len(self.nodes) > 1:
+            self.read()  # a uuid: whose is it?
+            what = _row(self.rows(), what)
+        facts = self.facts(self._node_of(what))
+        return explain_with(facts, self.rows, what, target, port, protocol)
 
-    def carry_out(self, what: Explanation | Remedy, endpoint: str = "") -> None:
+    def _node_of(self, what: Any) -> str | None:
+        """The node of an endpoint or a row; none is looked for where there is only one."""
+        if len(self.nodes) == 1:
+            return None
+        if isinstance(what, (Mapping, pd.Series)):
+            return str(what["node"])
+        name = what if isinstance(what, str) else what.name
+        return next((e.node for e in self.endpoints() if e.name == name), None)
+
+    def carry_out(self, what: Explanation, facts: Facts | None = None) -> None:
         """Do what an explanation proposes: restart, apply, look up, as far as it has them.
 
         Parameters
         ----------
-        what : Explanation or Remedy
-        endpoint : str
-            With a remedy alone: who looks the name up.
+        what : Explanation
+        facts : Facts, optional
+            As they are now; none: they are gathered.
 
         Raises
         ------
         UsageError
-            If it proposes nothing.
+            If it proposes nothing, or something else would be proposed by now.
         """
-        remedy = what.remedy if isinstance(what, Explanation) else what
-        who = what.endpoint if isinstance(what, Explanation) else endpoint
+        remedy, who = what.remedy, what.endpoint
         if remedy is None or remedy.action == "none":
             raise UsageError(
                 "there is nothing to carry out", remedy.text if remedy else "it passes"
             )
-        for process in remedy.restart:
-            getattr(self, process).restart()
+        if explain_again(facts or self.facts(self._node_of(who)), what).remedy != remedy:
+            raise UsageError("it has changed since it was explained", "look again: explain it anew")
+        if remedy.restart:
+            node = self.node(self._node_of(who))
+            for process in remedy.restart:
+                getattr(node, process).restart()
         if remedy.policy:
             self.apply(remedy.policy)
         if remedy.name:
             argv = ["getent", "ahosts", remedy.name.rstrip(".")]
             next(e for e in self.endpoints() if e.name == who).run(argv)
-
-    def _handed_over(self, seconds: float) -> None:
-        """Wait until the agent has what the proxy kept for it; LateError if that takes longer."""
-        deadline = time.monotonic() + seconds
-        while self.evidence().kept:
-            if time.monotonic() > deadline:
-                raise LateError("the proxy still keeps answers for the agent", "lab.agent.state()")
-            time.sleep(0.05)
 
 
 def explain_with(

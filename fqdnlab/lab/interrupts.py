@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["uninterrupted"]
+
+_SAID = b"\nfqdnlab: stops when this step is done; Ctrl-C once more: at once\n"
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def uninterrupted() -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked = True
+        os.write(2, _SAID)  # no print: this may be in the middle of one
 
     signal.signal(signal.SIGINT, later)
     try:

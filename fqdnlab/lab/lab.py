@@ -2,55 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+import json
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-import grpc
-import pandas as pd
-
-from fqdnlab.errors import PolicyError, UsageError
-from fqdnlab.lab import tables
-from fqdnlab.lab.applied import Applied
-from fqdnlab.lab.calls import Peer, error_from
+from fqdnlab.errors import FqdnlabError, UsageError
+from fqdnlab.lab.backends import Backend, backend, remember
 from fqdnlab.lab.data import Measures
-from fqdnlab.lab.endpoint import Endpoint
+from fqdnlab.lab.endpoints import Endpoints
 from fqdnlab.lab.explain import Explains
 from fqdnlab.lab.insides import Insides
 from fqdnlab.lab.interrupts import uninterrupted
-from fqdnlab.lab.machine import MachineClient
+from fqdnlab.lab.node import Node
+from fqdnlab.lab.policies import Policies
 from fqdnlab.lab.process import Process
+from fqdnlab.lab.reach import Reach
 from fqdnlab.lab.shows import Shows
-from fqdnlab.model import hubble_json
-from fqdnlab.model.flows import Table
+from fqdnlab.lab.tracks import Tracks
 from fqdnlab.model.settings import LabSettings
-from fqdnlab.observer.client import FlowTail, read_flows
-from fqdnlab.paths import LabPaths, check_lab_name
+from fqdnlab.paths import check_lab_name
 from fqdnlab.pb import control_pb2 as pb
-from fqdnlab.pb import control_pb2_grpc, observer_pb2
-from fqdnlab.world.client import World
 
-__all__ = ["Lab", "Node"]
+if TYPE_CHECKING:
+    from fqdnlab.recording.recorder import Recorder
 
-
-class Node:
-    """One node of a lab: its processes."""
-
-    def __init__(self, peer: Peer) -> None:
-        self.agent = Process(peer, "agent")
-        self.proxy = Process(peer, "proxy")
-        self.observer = Process(peer, "observer")
+__all__ = ["Lab"]
 
 
-class Lab(Explains, Insides, Measures, Shows):
+class Lab(Endpoints, Explains, Insides, Measures, Policies, Shows, Tracks):
     """A living lab of that name, or a new one.
 
     Parameters
     ----------
     name : str
         At most 24 lower-case letters, digits and inner hyphens.
+    backend : str, optional
+        Where it is: ``netns`` (this machine) or ``vagrant`` (virtual machines); none: as the
+        environment's FQDNLAB_BACKEND says, or ``netns``.
     **settings
         As in `fqdnlab.model.settings.LabSettings`.
+
+    Attributes
+    ----------
+    nodes : dict of str to Node
+        Each node's processes, its machine and what it tells; most labs have one, ``node``.
+    world : World
+        The simulated internet.
+    backend : Backend
+    since : float
+        Since when this client is there (Unix seconds).
 
     Raises
     ------
@@ -67,17 +68,20 @@ class Lab(Explains, Insides, Measures, Shows):
     ...     web.connect("api.example.com", 443)
     """
 
-    def __init__(self, name: str = "lab", **settings: Any) -> None:
+    def __init__(
+        self, name: str = "lab", backend: str | Backend | None = None, **settings: Any
+    ) -> None:
         self.name = check_lab_name(name)
         try:
             self.settings = LabSettings.from_dict(settings)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        self._machine = MachineClient()
+        self.backend = _chosen(backend)
+        self.since = time.time()
         self.made = False
         try:
             with uninterrupted():
-                self.made = self._machine.up(name, settings)
+                self.made = self.backend.up(name, settings)
                 self._open()
         except KeyboardInterrupt:
             if self.made:
@@ -85,7 +89,7 @@ class Lab(Explains, Insides, Measures, Shows):
             raise
 
     @classmethod
-    def attach(cls, name: str) -> Lab:
+    def attach(cls, name: str, backend: str | Backend | None = None) -> Lab:
         """A living lab, whatever its settings.
 
         Raises
@@ -95,30 +99,27 @@ class Lab(Explains, Insides, Measures, Shows):
         """
         lab = cls.__new__(cls)
         lab.name = check_lab_name(name)
-        lab._machine = MachineClient()
+        lab.backend = _chosen(backend)
+        lab.since = time.time()
         lab.made = False
-        if not LabPaths(name).node_socket.exists():
+        if not lab.backend.exists(name):
             raise UsageError(f"there is no lab {name!r}", f"make it: fqdnlab up {name}")
         lab._open()
-        lab.settings = LabSettings.from_json(lab.status().settings)
+        try:
+            first = next(iter(lab.nodes.values()))
+            lab.settings = LabSettings.from_json(first.status().settings)
+        except BaseException:
+            lab.close()
+            raise
         return lab
 
     def _open(self) -> None:
-        paths = LabPaths(self.name)
-        self.node_peer = Peer(
-            paths.node_socket,
-            "the node service",
-            f"fqdnlab down {self.name}; fqdnlab up {self.name}",
-        )
-        self._agent_peer = Peer(paths.agent_socket, "the agent", "lab.agent.restart()")
-        self._observer_peer = Peer(paths.observer_socket, "the observer", "lab.observer.restart()")
-        self._node = control_pb2_grpc.NodeStub(self.node_peer.channel)
-        self._agent = control_pb2_grpc.AgentStub(self._agent_peer.channel)
-        self._tail = FlowTail(self._observer_peer.channel)
-        self._table = Table()
-        self.world = World(paths.world_socket)
-        self.recorders = []
-        self.nodes = {"node": Node(self.node_peer)}
+        remember(self.name, self.backend)
+        self.closed = False
+        self._reach = Reach(self.name, self.backend)
+        self.nodes: dict[str, Node] = {n: Node(self._reach, n) for n in self._reach.nodes}
+        self.world = self._reach.world()
+        self.recorders: list[Recorder] = []
 
     # ------------------------------------------------------------ life
 
@@ -133,181 +134,125 @@ class Lab(Explains, Insides, Measures, Shows):
 
     def close(self) -> None:
         """Let go of the lab; it goes on, and what was recorded of it is closed."""
+        self.closed = True
         self.stop_recorders()
         self.world.close()
-        for peer in (self.node_peer, self._agent_peer, self._observer_peer):
-            peer.close()
+        for node in self.nodes.values():
+            node.close()
+        self._reach.close()
 
     def down(self) -> None:
         """Take the lab down: nothing of it is left."""
         with uninterrupted():
             self.close()
-            self._machine.down(self.name)
+            self.backend.down(self.name)
 
-    def status(self) -> pb.NodeStatus:
-        """Processes, endpoints, settings, where metrics are."""
-        found: pb.NodeStatus = self.node_peer.call(self._node.Status, pb.NodeStatusRequest())
-        return found
+    def reset(self) -> None:
+        """Begin anew, as for the next group: the same settings, and nothing else of before.
 
-    def _only(self) -> Node:
-        if len(self.nodes) != 1:
-            raise UsageError(
-                f"the lab has {len(self.nodes)} nodes: {', '.join(self.nodes)}",
-                'say which: lab.nodes["node"].agent',
-            )
-        return next(iter(self.nodes.values()))
+        Endpoints, policies, the world's names and faults are gone; what is read from now on is of
+        the new lab.
+        """
+        with uninterrupted():
+            self.close()
+            if self.backend.exists(self.name):  # not so, where the last reset failed half-way
+                self.backend.down(self.name)
+            self.backend.up(self.name, json.loads(self.settings.to_json()))
+            self.since = time.time()
+            self._open()
 
-    @property
-    def agent(self) -> Process:
-        """The only node's agent."""
-        return self._only().agent
+    # ------------------------------------------------------------ machines of its own
 
-    @property
-    def proxy(self) -> Process:
-        """The only node's DNS proxy."""
-        return self._only().proxy
-
-    @property
-    def observer(self) -> Process:
-        """The only node's observer."""
-        return self._only().observer
-
-    # ------------------------------------------------------------ endpoints
-
-    def endpoint(
-        self, name: str, labels: dict[str, str] | None = None, namespace: str = "default"
-    ) -> Endpoint:
-        """The endpoint of that name, made if it is not there.
+    def snapshot(self, name: str) -> None:
+        """Keep the state of internet and nodes, with every lab on them, under that name.
 
         Raises
         ------
         UsageError
-            If there is one with other labels or in another namespace.
+            If the backend has no machines of its own.
         """
-        check_lab_name(name)
-        for known in self.endpoints():
-            if known.name == name:
-                if (labels is not None and known.labels != labels) or known.namespace != namespace:
-                    raise UsageError(
-                        f"endpoint {name!r} is there, as {known.namespace} {known.labels}",
-                        "delete it first, or take another name",
-                    )
-                return known
-        message = pb.Endpoint(name=name, namespace=namespace, labels=labels or {})
-        return Endpoint(self, self.node_peer.call(self._node.CreateEndpoint, message, 30.0))
+        self.backend.snapshot(name)
 
-    def endpoints(self) -> list[Endpoint]:
-        """All endpoints."""
-        found = self.node_peer.call(self._node.ListEndpoints, pb.ListEndpointsRequest())
-        return [Endpoint(self, e) for e in found.endpoint]
+    def snapshots(self) -> tuple[str, ...]:
+        """Names of snapshots, oldest first.  Raises as `snapshot`."""
+        return self.backend.snapshots()
 
-    def delete_endpoint(self, name: str) -> None:
-        """Remove an endpoint."""
-        self.node_peer.call(self._node.DeleteEndpoint, pb.Endpoint(name=name), 30.0)
-
-    # ------------------------------------------------------------ policies
-
-    def apply(self, policy: str | Path, timeout: float = 5.0) -> Applied:
-        """Apply the policies of a file, or of a text that is YAML (ways 1.1 and 1.9).
-
-        Parameters
-        ----------
-        policy : str or Path
-            A path, or the YAML itself (it has a line break).
-        timeout : float
-            Seconds to wait for the proxy's acknowledgement; `late` names who gave none.
+    def restore(self, name: str) -> None:
+        """Put internet and nodes back; what is read from now on is what they saw since.
 
         Raises
         ------
-        PolicyError
-            If a document is invalid: nothing was changed.
-        UnavailableError
-            If the agent is dead: nothing was changed.
+        UsageError
+            If there is no snapshot of that name, or none of this lab in it.
         """
-        file, text = _policy_text(policy)
-        request = pb.ApplyPolicyRequest(yaml=text, file=file, timeout=timeout)
-        reply: pb.ApplyPolicyReply = self._agent_peer.call(
-            self._agent.ApplyPolicy, request, timeout + 10
-        )
-        if not reply.accepted:
-            places = tuple((f.path, f.line, f.message) for f in reply.faults)
-            raise PolicyError(reply.note or "the policy is invalid", "nothing was changed", places)
-        return Applied.of(reply)
+        if not self.backend.has_snapshot(name):
+            have = ", ".join(self.snapshots()) or "none"
+            raise UsageError(f"there is no snapshot {name!r}", f"there are: {have}")
+        with uninterrupted():
+            self.close()
+            try:
+                self.backend.restore(name)
+            except BaseException:
+                with suppress(FqdnlabError):  # why it failed is to be told
+                    self._open()
+                raise
+            if not self.backend.exists(self.name):
+                raise UsageError(
+                    f"the snapshot {name!r} is older than the lab {self.name!r}",
+                    f"make it: Lab({self.name!r})",
+                )
+            self._open()
 
-    def delete_policy(self, name: str, namespace: str = "", kind: str = "") -> None:
-        """Withdraw a policy."""
-        request = pb.DeletePolicyRequest(name=name, namespace=namespace, kind=kind)
-        self._agent_peer.call(self._agent.DeletePolicy, request, 15.0)
+    # ------------------------------------------------------------ nodes
 
-    def policy_statuses(self) -> list[pb.PolicyStatus]:
-        """Each policy with all there is to say of it."""
-        reply = self._agent_peer.call(self._agent.ListPolicies, pb.ListPoliciesRequest())
-        return list(reply.policies)
-
-    def policies(self) -> pd.DataFrame:
-        """One row a policy."""
-        return tables.policies(self.policy_statuses())
-
-    # ------------------------------------------------------------ tables
-
-    def _read(self) -> None:
-        try:
-            self._table.add(r.flow for r in self._tail.fresh(settled=True) if r.HasField("flow"))
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAVAILABLE and self._observer_peer.listens():
-                try:  # a new observer; the channel is still about to connect
-                    grpc.channel_ready_future(self._observer_peer.channel).result(5.0)
-                    self._table.add(r.flow for r in self._tail.fresh() if r.HasField("flow"))
-                    return
-                except (grpc.RpcError, grpc.FutureTimeoutError):
-                    pass
-            raise error_from(error, "the observer", "lab.observer.restart()") from error
-
-    def flows(self) -> pd.DataFrame:
-        """Every packet flow and DNS record seen, oldest first.
+    def node(self, name: str | None = None) -> Node:
+        """The node of that name; none: the only one.
 
         Raises
         ------
-        UnavailableError
-            If the observer is dead.
+        UsageError
+            If there is none of that name; without a name, if there are several.
         """
-        self._read()
-        return tables.flows(self._table.rows())
+        if name is None and len(self.nodes) == 1:
+            return next(iter(self.nodes.values()))
+        if name is None:
+            raise self._several(f"node={next(iter(self.nodes))!r}")
+        if name not in self.nodes:
+            raise UsageError(f"there is no node {name!r}", f"one of {', '.join(self.nodes)}")
+        return self.nodes[name]
 
-    def queries(self) -> pd.DataFrame:
-        """Every question that the proxy saw."""
-        self._read()
-        return tables.queries(self._table.queries())
+    def only(self, what: str) -> Node:
+        """The only node.  UsageError where there are several; it says how `what` of one is said."""
+        if len(self.nodes) != 1:
+            raise self._several(f'lab.nodes["{next(iter(self.nodes))}"].{what}')
+        return next(iter(self.nodes.values()))
 
-    def flow_lines(self, request: observer_pb2.GetFlowsRequest | None = None) -> Iterator[str]:
-        """Flows as Hubble's JSON, a line each.
+    def _several(self, which: str) -> UsageError:
+        have = f"the lab has {len(self.nodes)} nodes: {', '.join(self.nodes)}"
+        return UsageError(have, f"say which: {which}")
 
-        Parameters
-        ----------
-        request : GetFlowsRequest, optional
-            As Hubble's; none: all there are.
-        """
-        asked = request or observer_pb2.GetFlowsRequest()
-        try:
-            for response in read_flows(self._observer_peer.channel, asked):
-                yield hubble_json.to_line(response)
-        except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.CANCELLED:
-                raise error_from(error, "the observer", "lab.observer.restart()") from error
+    @property
+    def agent(self) -> Process:
+        """The only node's agent."""
+        return self.only("agent").agent
 
-    def faults(self) -> pd.DataFrame:
-        """Every fault that was delivered to a process."""
-        return tables.faults(self.fault_records())
+    @property
+    def proxy(self) -> Process:
+        """The only node's DNS proxy."""
+        return self.only("proxy").proxy
+
+    @property
+    def observer(self) -> Process:
+        """The only node's observer."""
+        return self.only("observer").observer
+
+    def status(self) -> pb.NodeStatus:
+        """Processes, endpoints, settings, where metrics are, of the only node."""
+        return self.only("status()").status()
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"
 
 
-def _policy_text(policy: str | Path) -> tuple[str, str]:
-    if isinstance(policy, str) and "\n" in policy:
-        return "<text>", policy
-    path = Path(policy)
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the policy {path}: {error}") from error
+def _chosen(name: str | Backend | None) -> Backend:
+    return backend(name)

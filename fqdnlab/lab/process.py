@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fqdnlab.lab.calls import Peer
+from fqdnlab.patience import patiently
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.pb import control_pb2_grpc
 
@@ -57,11 +58,15 @@ class Process:
         return self._fault("restart")
 
     def upgrade(self) -> pb.ProcessState:
-        """With surge: a new generation serves before the old one goes (the proxy alone)."""
+        """The proxy with surge: a new generation serves before the old one goes.
+
+        Agent and observer in place: the old one ends and says what it knew, the new one takes over;
+        names resolve and packets are judged meanwhile.
+        """
         return self._fault("upgrade")
 
     def _fault(self, action: str, timeout: float = 30.0) -> pb.ProcessState:
-        request = pb.FaultRequest(process=self.name, action=action, timeout=timeout)
+        request = pb.FaultRequest(process=self.name, action=action, timeout=patiently(timeout))
         reply: pb.FaultReply = self._node.call(self._stub.Fault, request, timeout + 5)
         return reply.process
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import grpc
 
 from fqdnlab.errors import LateError, UsageError
-from fqdnlab.lab.calls import Peer, error_from
+from fqdnlab.lab.calls import Peer
+from fqdnlab.patience import patiently
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.pb import control_pb2_grpc
 
@@ -84,6 +85,7 @@ class Running:
         if stdin:
             self._requests.put(pb.RunInput(stdin=stdin))
         self._requests.put(pb.RunInput(stdin_eof=True))
+        self._node = node
         stub = control_pb2_grpc.NodeStub(node.channel)
         self._call = stub.Run(iter(self._requests.get, None), wait_for_ready=True)
         self._thread = threading.Thread(target=self._read, name=f"run-{endpoint}", daemon=True)
@@ -95,7 +97,7 @@ class Running:
                 self._take(output)
         except grpc.RpcError as error:
             if self._exit is None:
-                self._failure = error_from(error, "the node service", "take the lab up again")
+                self._failure = self._node.error(error)
         finally:
             self._requests.put(None)
             with self._changed:
@@ -145,7 +147,7 @@ class Running:
         LateError
             If it does not come in time, or the command ends before; it says what came.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patiently(timeout)
         with self._changed:
             while text not in self.stdout:
                 left = deadline - time.monotonic()
@@ -166,6 +168,7 @@ class Running:
         LateError
             If it has not ended by then (it goes on running).
         """
+        timeout = patiently(timeout)
         with self._changed:
             if not self._changed.wait_for(lambda: not self.running, timeout):
                 raise LateError(f"{' '.join(self.argv)[:80]} still runs after {timeout:g} s")

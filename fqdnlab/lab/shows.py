@@ -15,15 +15,22 @@ _NEEDED = ("ipywidgets", "anywidget")
 class Shows:
     """The part of `Lab` that is seen; made above it, so found by name when it is wanted."""
 
-    def dashboard(self) -> Any:
+    def dashboard(self, node: str = "") -> Any:
         """All panels in one cell (`fqdnlab.notebook.Dashboard`).
+
+        Parameters
+        ----------
+        node : str
+            The node that is shown, of a lab with several; empty: the first.
 
         Raises
         ------
+        UsageError
+            If the lab has no such node.
         SetupError
             If what notebooks need is not installed.
         """
-        return _notebook().Dashboard(self)
+        return _notebook().Dashboard(self, node)
 
     def panel(self, name: str, **options: Any) -> Any:
         """One panel: ``says``, ``faults``, ``flows``, ``timeline`` … (`fqdnlab.notebook.panel`).

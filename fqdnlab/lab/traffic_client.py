@@ -86,6 +86,11 @@ def hold():
     done["started"] = 1
     try:
         s = socket.create_connection((resolve(), port), timeout=3)
+        if port == 443:  # whoever answers there: it is traffic, and tells no secrets
+            import ssl
+            loose = ssl.create_default_context()
+            loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
+            s = loose.wrap_socket(s, server_hostname=name.rstrip("."))
         s.sendall(f"GET /stream?seconds=3600&interval=0.2 HTTP/1.1\r\nHost: {name}\r\n"
                   "Connection: close\r\n\r\n".encode())
         s.settimeout(0.5)

@@ -7,7 +7,23 @@ themselves stand in notebooks/, the solutions in notebooks/solutions/.
 from __future__ import annotations
 
 from fqdnlab.lessons.check import check
-from fqdnlab.lessons.helpers import busy_agent, first_packets, labs_left, matches, wait_until
+from fqdnlab.lessons.helpers import (
+    busy_agent,
+    first_packets,
+    labs_left,
+    matches,
+    paced,
+    wait_until,
+)
 from fqdnlab.lessons.outcome import Outcome
 
-__all__ = ["Outcome", "busy_agent", "check", "first_packets", "labs_left", "matches", "wait_until"]
+__all__ = [
+    "Outcome",
+    "busy_agent",
+    "check",
+    "first_packets",
+    "labs_left",
+    "matches",
+    "paced",
+    "wait_until",
+]

@@ -15,6 +15,7 @@ __all__ = ["check", "exercise"]
 Judge = Callable[[Any, Any], str]
 
 _JUDGES: dict[str, Judge] = {}
+_DOWN = "the lab is down: run the notebook from its top, and check before the last cell"
 
 
 def exercise(number: str) -> Callable[[Judge], Judge]:
@@ -54,6 +55,11 @@ def check(number: str, answer: Any, lab: Any = None) -> Outcome:
         return Outcome(number, "open", "put your answer in the place of ...")
     try:
         wrong = judge(answer, lab)
-    except FqdnlabError as error:  # an answer that the lab does not take
-        wrong = str(error)
+    except (FqdnlabError, ValueError) as error:
+        if lab is not None and lab.closed:  # the last cell ran: nothing is left to look at
+            wrong = _DOWN
+        elif isinstance(error, FqdnlabError):  # an answer that the lab does not take
+            wrong = str(error)
+        else:
+            raise
     return Outcome(number, "wrong" if wrong else "right", wrong)

@@ -29,9 +29,9 @@ def _(answer: Any, lab: Any) -> str:
     known = web.run(["getent", "ahostsv4", _IMG])
     if known.exit:
         return f"{_IMG} does not resolve: its question needs a line under rules.dns"
-    if not web.connect(_IMG, 443, timeout=1):
+    if not web.connect(_IMG, 443):
         return f"{_IMG} resolves but is dropped: it needs a line under toFQDNs, for port 443"
-    if not web.connect(_API, 443, timeout=1):
+    if not web.connect(_API, 443):
         return f"{_API} is not reachable any more: leave its lines in"
     if web.connect("192.0.2.66", 443, timeout=1):
         return "192.0.2.66 is reachable now: the policy has become too wide"

@@ -10,10 +10,10 @@ _NEW = "198.51.100.9"
 
 
 @exercise("04.1")
-def _(_answer: Any, lab: Any) -> str:
-    web = lab.endpoint("web")
-    if _NEW not in web.run(["dig", "+short", "@10.96.0.10", "api.example.com"]).stdout and (
-        _NEW not in set(lab.mappings()["ip"])
-    ):
-        return f"api.example.com is not at {_NEW}: lab.world[...] = [...] moves it"
-    return ""
+def _(answer: Any, lab: Any) -> str:
+    # First, and with no look-up of its own: that would do the exercise.
+    if _NEW not in set(lab.mappings()["ip"]):
+        return f"the kernel does not know {_NEW} yet: move the name, then look it up in web (dig)"
+    if not (tried := lab.endpoint("web").connect(_NEW, 443)):
+        return f"web does not reach {_NEW}: {tried.error}"
+    return "" if answer is True else f"{_NEW} is reachable: put True in the place of ..."

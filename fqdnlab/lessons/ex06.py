@@ -15,5 +15,5 @@ def _(answer: Any, _lab: Any) -> str:
     if answer not in ("all", "some", "none"):
         return 'answer "all", "some" or "none"'
     if answer != "all":
-        return "compare surge.started with the count of A questions in lab.world.counts()"
+        return "compare surge.started with seen"
     return ""

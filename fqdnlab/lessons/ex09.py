@@ -11,7 +11,7 @@ _CHOICES = (
     "a DNS rule that denies it",
     "an egressDeny by CIDR on the address",
     "a shorter TTL",
-    "TLS inspection of the server name",
+    "inspection of the name in the request (HTTP's Host, TLS's server name)",
 )
 
 

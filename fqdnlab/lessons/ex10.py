@@ -13,7 +13,7 @@ def _(answer: Any, lab: Any) -> str:
     batch = lab.endpoint("batch")
     if not applied.policies[0].enforced:
         return f"it is still not enforced: {applied.policies[0].fields[0].reason}"
-    if not batch.connect("192.0.2.66", 80, timeout=1):
+    if not batch.connect("192.0.2.66", 80):
         return "batch does not reach the world on port 80"
     if batch.connect("192.0.2.66", 443, timeout=1):
         return "batch reaches the world on port 443 too"

@@ -10,18 +10,22 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from fqdnlab.lab.machine import MachineClient
+from fqdnlab.lab.backends import backend
 from fqdnlab.model.names import dns_matcher, fqdn_matcher, normalise
 from fqdnlab.model.policy import FQDNSelector
+from fqdnlab.patience import patience, patiently
 
-__all__ = ["busy_agent", "first_packets", "labs_left", "matches", "wait_until"]
+__all__ = ["busy_agent", "first_packets", "labs_left", "matches", "paced", "wait_until"]
 
-#: argv: port name...  As source text: an endpoint's user need not be able to read this package.
+#: Seconds for a first packet; at most what leaves out the second one, sent after a second.
+_ARRIVES, _ARRIVES_AT_MOST = 0.3, 0.8
+
+#: argv: port seconds name...  As source text: an endpoint's user need not read this package.
 _FIRST_PACKETS = """
 import socket, sys, time
-for name in sys.argv[2:]:
+for name in sys.argv[3:]:
     s = socket.socket()
-    s.settimeout(0.3)
+    s.settimeout(float(sys.argv[2]))
     start = time.monotonic()
     address = socket.gethostbyname(name)
     took = time.monotonic() - start
@@ -67,10 +71,11 @@ def first_packets(endpoint: Any, names: Sequence[str], port: int) -> pd.DataFram
     Returns
     -------
     DataFrame
-        A row a name: ``name``, ``look_up_ms``, ``arrived`` (whether it was connected in 0.3 s; a
-        SYN that was dropped is sent again only after a second).
+        A row a name: ``name``, ``look_up_ms``, ``arrived`` (whether it was connected in 0.3 s, on a
+        slow machine 0.8 s; a SYN that was dropped is sent again only after a second).
     """
-    ran = endpoint.run(["python3", "-c", _FIRST_PACKETS, str(port), *names])
+    seconds = min(patiently(_ARRIVES), _ARRIVES_AT_MOST)
+    ran = endpoint.run(["python3", "-c", _FIRST_PACKETS, str(port), str(seconds), *names])
     rows = [line.split() for line in ran.stdout.splitlines()]
     return pd.DataFrame(
         [{"name": n, "look_up_ms": float(ms), "arrived": ok == "yes"} for n, ms, ok in rows],
@@ -80,7 +85,10 @@ def first_packets(endpoint: Any, names: Sequence[str], port: int) -> pd.DataFram
 
 @contextmanager
 def busy_agent(lab: Any, seconds: float) -> Iterator[None]:
-    """Let the lab's agent hang for `seconds` (wall), again and again, until the block ends."""
+    """Let the lab's agent hang for `seconds` (wall), again and again, until the block ends.
+
+    In between it has a tenth of that; on a slow machine as much longer as it needs for the same.
+    """
     done = threading.Event()
 
     def body() -> None:
@@ -88,7 +96,7 @@ def busy_agent(lab: Any, seconds: float) -> Iterator[None]:
             lab.agent.stop()
             done.wait(seconds)
             lab.agent.cont()
-            done.wait(seconds / 10)
+            done.wait(patiently(seconds / 10))
 
     thread = threading.Thread(target=body, name="busy-agent")
     thread.start()
@@ -100,13 +108,23 @@ def busy_agent(lab: Any, seconds: float) -> Iterator[None]:
 
 
 def wait_until(look: Callable[[], Any], seconds: float = 10.0) -> bool:
-    """Call `look` until it returns something true, at most `seconds`; whether it did."""
-    deadline = time.monotonic() + seconds
+    """Call `look` until it returns something true, at most `seconds` (on a slow machine: as much
+    longer as `fqdnlab.patience` says); whether it did.
+    """
+    deadline = time.monotonic() + patiently(seconds)
     while not (seen := look()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return bool(seen)
 
 
+def paced(rate: float) -> float:
+    """A rate or a speed of this machine: `rate`, or as much less as `fqdnlab.patience` says.
+
+    Never less than 1 (nor than `rate`): lab time no slower than the wall's.
+    """
+    return max(min(rate, 1.0), rate / patience())
+
+
 def labs_left(prefix: str) -> list[str]:
     """Names of living labs that begin with `prefix`."""
-    return [one["name"] for one in MachineClient().list() if one["name"].startswith(prefix)]
+    return [one["name"] for one in backend().list() if one["name"].startswith(prefix)]

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from fqdnlab import errors, paths
@@ -19,30 +20,44 @@ from fqdnlab.errors import (
     ConflictError,
     FqdnlabError,
     LateError,
+    SetupError,
     StateError,
     UnavailableError,
     UsageError,
 )
+from fqdnlab.machine.ca import check_ca, hand_over
+from fqdnlab.machine.checks import check_lab, check_owner, check_place, check_settings
 from fqdnlab.machine.peer import Caller
+from fqdnlab.model.place import Place
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node import netns
 from fqdnlab.node.processes import Process, clean_environment, launch, wait_ready
-from fqdnlab.node.state import LabState, StateFile
+from fqdnlab.node.state import EndpointRecord, LabState, StateFile
 from fqdnlab.node.teardown import end_lab, labs_here
 from fqdnlab.node.tree import make_tree
-from fqdnlab.paths import LabPaths, check_lab_name
+from fqdnlab.node.units import UNITS_REMEDY, complaint, unit_name
+from fqdnlab.paths import LabPaths
+from fqdnlab.patience import patiently
 
-__all__ = ["Labs", "check_lab"]
+__all__ = ["Labs"]
 
 _UP_SECONDS = 45.0  # the node service gives up sooner, and says who is late
 _DOWN_SECONDS = 25.0
 
 
 class Labs:
-    """What the machine service does; each method may be called by several threads."""
+    """What the machine service does; each method may be called by several threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    place : Place
+        What the machine is to its labs.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._guard = threading.Lock()
+        self._joining = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._started: dict[str, Process] = {}
         self._ours: set[str] = set()
@@ -56,31 +71,103 @@ class Labs:
 
     # ------------------------------------------------------------ what callers ask
 
-    def up(self, caller: Caller, name: str, wanted: LabSettings) -> bool:
+    def up(self, caller: Caller, name: str, wanted: LabSettings, ca: str = "") -> bool:
         """Make the lab, or attach to it; whether it was made.
+
+        Parameters
+        ----------
+        caller : Caller
+        name : str
+        wanted : LabSettings
+        ca : str
+            The CA of the lab's world, where that is on another machine: PEM.
 
         Raises
         ------
         ConflictError
-            If it lives with other settings.
+            If it lives with other settings, or was made when the machine was another.
         UsageError
-            If the name cannot be one, or the lab is another user's.
+            If the name cannot be one, the lab is another user's, or `ca` is not to be taken.
         LateError, UnavailableError, SetupError, OSError
             If it does not come up; nothing is left of it then.
         """
         check_lab(name)
+        check_ca(self._place, ca)
+        if self._place.role == "client":
+            raise UsageError("this machine is an endpoint of labs", "it joins one")
         with self._alone(name):
             state = _read(name)
             if state is not None:
-                _check_owner(caller, state)
-            if state is None or not (_lives(state) or _has_namespaces(name)):
+                check_owner(caller, state)
+            if state is None or not (_lives(state) or self._has_namespaces(name)):
                 end_lab(name)  # what a killed attempt left, or the machine's last run
-                self._start(name, wanted, caller.uid, caller.gid)
+                self._start(name, wanted, caller.uid, caller.gid, ca)
                 return True
-            _check_settings(name, wanted, state)
+            check_place(self._place, state)
+            check_settings(name, wanted, state)
             if not _lives(state):
-                self._start(name, wanted, state.uid, state.gid, adopt=True)
+                self._start(name, wanted, state.uid, state.gid, ca, adopt=state)
+            elif ca:
+                hand_over(LabPaths(name), ca)  # of a world that was made anew
             return False
+
+    def join(self, caller: Caller, name: str, wanted: EndpointRecord, ca: str) -> bool:
+        """Make this machine an endpoint of a lab; whether it was not that very one before.
+
+        Parameters
+        ----------
+        caller : Caller
+        name : str
+            Of the lab, which has made `wanted` on the node that is this machine's peer.
+        wanted : EndpointRecord
+        ca : str
+            The CA of the lab's world: PEM.
+
+        Raises
+        ------
+        ConflictError
+            If it is in another lab; it says which.
+        UsageError
+            If it is no client, or another user's.
+        LateError, UnavailableError, SetupError, OSError
+            If it cannot be done; nothing is left of it then.
+        """
+        check_lab(name)
+        check_ca(self._place, ca)
+        if self._place.role != "client":
+            raise UsageError(f"this machine is no client but the labs' {self._place.name}")
+        with self._joining, self._alone(name):
+            for other in sorted(labs_here() - {name}):
+                raise ConflictError(
+                    f"this machine is in the lab {other!r}",
+                    f"delete its endpoint there; or on this machine: fqdnlab down {other}",
+                )
+            state = _read(name)
+            if state is not None:
+                check_owner(caller, state)
+            if state is None or not self._is(state, wanted, ca):
+                self._end(name, state)
+                self._start(name, LabSettings(), caller.uid, caller.gid, ca, endpoint=wanted)
+                return True
+            if not _lives(state):
+                self._start(name, LabSettings(), state.uid, state.gid, ca, adopt=state)
+            return False
+
+    def leave(self, caller: Caller, name: str) -> bool:
+        """Be no endpoint of that lab any more; whether it was.  Raises as `down`."""
+        check_lab(name)
+        with self._joining:
+            here = self._place.role == "client" and name in labs_here()
+            if here:
+                self.down(caller, name)
+            return here
+
+    def ca(self, name: str) -> str:
+        """The CA of the lab's world (PEM); empty where that is on another machine, or has none."""
+        try:
+            return (LabPaths(name).state("world") / "ca.pem").read_text("ascii")
+        except FileNotFoundError:
+            return ""
 
     def down(self, caller: Caller, name: str) -> None:
         """Take the lab down; nothing is left of it.
@@ -96,7 +183,7 @@ class Labs:
                 raise UsageError(f"no lab {name!r} here", "see  fqdnlab status")
             state = _read(name)
             if state is not None:
-                _check_owner(caller, state)
+                check_owner(caller, state)
             elif caller.uid != 0:
                 raise UsageError(f"it is unknown whose lab {name!r} is", "sudo fqdnlab clean")
             self._end(name, state)
@@ -128,31 +215,56 @@ class Labs:
 
     # ------------------------------------------------------------ inner parts
 
+    def _is(self, state: LabState, wanted: EndpointRecord, ca: str) -> bool:
+        """Whether that is this machine as it is now, as the endpoint that is wanted."""
+        had = [(e.id, e.name, e.namespace, e.labels) for e in state.endpoints]
+        same = had == [(wanted.id, wanted.name, wanted.namespace, wanted.labels)]
+        file = LabPaths(state.lab).ca
+        trusted = file.read_text("ascii") if file.exists() else ""
+        return same and trusted == ca and state.place == self._place.to_json()
+
+    def _has_namespaces(self, name: str) -> bool:
+        return all(netns.identity(paths.netns(name, part)) for part in self._place.namespaces)
+
     def _start(
-        self, name: str, settings: LabSettings, uid: int, gid: int, adopt: bool = False
+        self,
+        name: str,
+        settings: LabSettings,
+        uid: int,
+        gid: int,
+        ca: str,
+        adopt: LabState | None = None,
+        endpoint: EndpointRecord | None = None,
     ) -> None:
         lab = LabPaths(name)
+        # Commands of endpoints may outlive a node service, in its scope: a new one has another.
+        generation = adopt.node_starts + 1 if adopt is not None else 1
+        unit = unit_name(name, "node", generation) if self._place.units else ""
         self._ours.add(name)
         read, write = os.pipe()
         try:
             make_tree(lab, uid, gid)
+            if ca:
+                hand_over(lab, ca)
             command = [sys.executable, "-P", "-m", "fqdnlab.node", "--lab", name]
             command += ["--settings", settings.to_json(), "--uid", str(uid), "--gid", str(gid)]
-            command += ["--ready-fd", str(write)]
-            process = launch(command, lab.log("node"), [write], clean_environment())
+            command += ["--place", self._place.to_json(), "--ready-fd", str(write)]
+            if endpoint is not None:
+                command += ["--endpoint", json.dumps(asdict(endpoint))]
+            process = launch(command, lab.log("node"), [write], clean_environment(), unit)
         except BaseException:
             os.close(read)
             raise
         finally:
             os.close(write)
         try:
-            said = wait_ready(process, read, _UP_SECONDS)
+            said = wait_ready(process, read, patiently(_UP_SECONDS))
         finally:
             os.close(read)
         if said != "ready":
             fault = _fault(name, said, process)
-            process.end(_DOWN_SECONDS)
-            if not adopt:
+            process.end(patiently(_DOWN_SECONDS))
+            if adopt is None:
                 end_lab(name)
             raise fault
         self._forget(name)
@@ -165,7 +277,7 @@ class Labs:
         if state is not None:
             process = Process.adopt(state.node)
             if process is not None:
-                process.end(_DOWN_SECONDS)  # SIGTERM: it takes the lab down by itself
+                process.end(patiently(_DOWN_SECONDS))  # SIGTERM: it takes the lab down by itself
         end_lab(name)  # what is left, if it was killed or is late
         self._forget(name)
         self._ours.discard(name)
@@ -201,22 +313,6 @@ class Labs:
         return found
 
 
-def check_lab(name: str) -> None:
-    """See that `name` can name a lab, and that its namespaces cannot be taken for another's.
-
-    Raises
-    ------
-    UsageError
-        If not.
-    """
-    check_lab_name(name)
-    if "-ep-" in f"{name}-":
-        raise UsageError(
-            f"{name!r} cannot name a lab: '-ep-' tells its endpoints' namespaces from it",
-            "choose a name without '-ep'",
-        )
-
-
 def _read(name: str) -> LabState | None:
     return StateFile.read(LabPaths(name))
 
@@ -225,34 +321,20 @@ def _lives(state: LabState) -> bool:
     return Process.adopt(state.node) is not None
 
 
-def _has_namespaces(name: str) -> bool:
-    return all(netns.identity(paths.netns(name, part)) for part in ("node", "world"))
-
-
-def _check_owner(caller: Caller, state: LabState) -> None:
-    if caller.uid not in (0, state.uid):
-        raise UsageError(f"lab {state.lab!r} belongs to another user", "choose another name")
-
-
-def _check_settings(name: str, wanted: LabSettings, state: LabState) -> None:
-    theirs = LabSettings.from_dict(state.settings)
-    different = wanted.differences(theirs)
-    if different:
-        words = ", ".join(f"{k} is {b!r}, not {a!r}" for k, (a, b) in sorted(different.items()))
-        raise ConflictError(
-            f"lab {name!r} lives with other settings: {words}",
-            "ask for the same settings, take that lab down, or choose another name",
-        )
-
-
 def _fault(name: str, said: str, process: Process) -> FqdnlabError:
     """What the node service said was wrong, as an error."""
     if not said:
-        if process.wait(0.5):  # its pipe closes a moment before it is dead
+        if process.wait(patiently(0.5)):  # its pipe closes a moment before it is dead
             log = LabPaths(name).log("node")
             text = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            told = complaint(text.splitlines())
+            if told:
+                text = f"lab {name!r}: systemd-run does not start its node service: {told}"
+                return SetupError(text, UNITS_REMEDY)
             return UnavailableError(f"lab {name!r}: its node service ended:\n{text}")
-        return LateError(f"lab {name!r}: its node service is not ready after {_UP_SECONDS:g} s")
+        return LateError(
+            f"lab {name!r}: its node service is late", f"see {LabPaths(name).log('node')}"
+        )
     given = json.loads(said)
     kind = getattr(errors, given["error"], StateError)
     return kind(f"lab {name!r}: {given['message']}", given["remedy"])

@@ -62,6 +62,11 @@ class LineSocket:
             raise UsageError("the request is no JSON object")
         return given
 
+    def rest(self) -> bytes:
+        """What came after the last object; it is taken."""
+        rest, self._rest = self._rest, b""
+        return rest
+
     def write(self, answer: dict[str, Any]) -> None:
         """Send one object."""
         self._connection.sendall(json.dumps(answer).encode() + b"\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import logging
 import os
 import select
@@ -14,20 +15,27 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import fqdnlab
 from fqdnlab.errors import FqdnlabError, SetupError, UsageError
+from fqdnlab.machine.checks import wanted_endpoint
 from fqdnlab.machine.labs import Labs
 from fqdnlab.machine.peer import Caller, LineSocket, caller_of
+from fqdnlab.model.place import Place
 from fqdnlab.model.settings import LabSettings
-from fqdnlab.paths import MACHINE_SOCKET, RUN
+from fqdnlab.paths import MACHINE_SOCKET, PLACE_FILE, RUN
+from fqdnlab.patience import patience
 
-__all__ = ["MachineService", "main"]
+__all__ = ["MachineService", "echo", "main", "read_place"]
 
 _IDLE_SECONDS = 30.0  # s for a caller to say what it wants, or to take the answer
 _CONNECTIONS = 64
+_ECHOED = 4096  # octets at a time
+_OPERATIONS = ("ping", "up", "down", "join", "leave", "list", "clean", "clock", "echo")
 _log = logging.getLogger("fqdnlab.machine")
 
 
@@ -36,12 +44,15 @@ class MachineService:
 
     Parameters
     ----------
+    place : Place
+        What this machine is to its labs.
     take_labs_down : bool
         Whether the labs it started end with it.
     """
 
-    def __init__(self, take_labs_down: bool = False) -> None:
-        self._labs = Labs()
+    def __init__(self, place: Place, take_labs_down: bool = False) -> None:
+        self._place = place
+        self._labs = Labs(place)
         self._take_labs_down = take_labs_down
         self._stop_read, self._stop_write = os.pipe()
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
@@ -93,19 +104,21 @@ class MachineService:
                 connection.settimeout(_IDLE_SECONDS)
                 caller, lines = caller_of(connection), LineSocket(connection)
                 with suppress(OSError):
-                    self._talk(caller, lines)
+                    if self._talk(caller, lines):
+                        echo(connection, lines.rest())
         finally:
             self._slots.release()
 
-    def _talk(self, caller: Caller, lines: LineSocket) -> None:
+    def _talk(self, caller: Caller, lines: LineSocket) -> bool:
+        """Answer one request after the other; whether it is to be an echo from now on."""
         while True:
             try:
                 request = lines.read()  # OSError, which ends it: broken, or silent for long
             except UsageError as error:  # where the next line would begin, nobody knows
                 lines.write(_refusal("UsageError", error.message, error.remedy))
-                return
+                return False
             if request is None:
-                return
+                return False
             try:
                 answer = {"ok": True, **self._do(caller, request)}
             except FqdnlabError as error:
@@ -119,6 +132,8 @@ class MachineService:
                 if answer.get("created"):  # who asked for it is gone
                     self._labs.down(caller, request["lab"])
                 raise
+            if request.get("op") == "echo" and answer["ok"]:
+                return True
 
     def _do(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
         op, lab = request.get("op"), request.get("lab", "")
@@ -126,21 +141,72 @@ class MachineService:
         if not isinstance(lab, str):
             raise UsageError("the name of a lab must be a text")
         if op == "ping":
-            return {"version": fqdnlab.__version__, "pid": os.getpid()}
+            place = json.loads(self._place.to_json())
+            payload = os.environ.get("FQDNLAB_PAYLOAD", "")
+            about = {"version": fqdnlab.__version__, "payload": payload}
+            return {**about, "pid": os.getpid(), "place": place}
         if op == "up":
-            try:
-                settings = LabSettings.from_dict(request.get("settings") or {})
-            except (ValueError, TypeError) as error:
-                raise UsageError(str(error), "see fqdnlab.model.settings") from error
-            return {"created": self._labs.up(caller, lab, settings)}
+            return self._up(caller, lab, request)
         if op == "down":
             self._labs.down(caller, lab)
             return {}
+        if op == "join":
+            wanted = wanted_endpoint(self._place, request.get("endpoint"))
+            return {"created": self._labs.join(caller, lab, wanted, _ca(request))}
+        if op == "leave":
+            return {"left": self._labs.leave(caller, lab)}
         if op == "list":
             return {"labs": self._labs.list()}
         if op == "clean":
             return {"removed": self._labs.clean(caller)}
-        raise UsageError(f"no operation {op!r}", "ping, up, down, list or clean")
+        if op == "clock":
+            return {"wall": time.time_ns(), "boottime": time.clock_gettime_ns(time.CLOCK_BOOTTIME)}
+        if op == "echo":
+            return {}
+        raise UsageError(f"no operation {op!r}", f"one of {', '.join(_OPERATIONS)}")
+
+    def _up(self, caller: Caller, lab: str, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            settings = LabSettings.from_dict(request.get("settings") or {})
+        except (ValueError, TypeError) as error:
+            raise UsageError(str(error), "see fqdnlab.model.settings") from error
+        made = self._labs.up(caller, lab, settings, _ca(request))
+        answer: dict[str, Any] = {"created": made}
+        ca = self._labs.ca(lab)
+        return {**answer, "ca": ca} if ca else answer
+
+
+def _ca(request: dict[str, Any]) -> str:
+    given = request.get("ca") or ""
+    if not isinstance(given, str):
+        raise UsageError("the CA must be a text")
+    return given
+
+
+def echo(connection: socket.socket, rest: bytes) -> None:
+    """Send back what comes, till the end; TimeoutError once nothing came for `_IDLE_SECONDS`."""
+    while rest or (rest := connection.recv(_ECHOED)):
+        connection.sendall(rest)
+        rest = b""
+
+
+def read_place(file: Path | None) -> Place:
+    """What this machine is: as `file` says, else as `PLACE_FILE`, if there is one.
+
+    Raises
+    ------
+    SetupError
+        If the file cannot be read, or says nothing sensible.
+    """
+    path = PLACE_FILE if file is None else file
+    try:
+        return Place.from_json(path.read_text("utf-8"), str(path))
+    except FileNotFoundError as error:
+        if file is None:
+            return Place()
+        raise SetupError(f"no file {path}", "make it, or leave --place out") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path} cannot be read: {error}", "mend it") from error
 
 
 def _refusal(error: str, message: str, remedy: str) -> dict[str, Any]:
@@ -179,17 +245,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--take-labs-down", action="store_true", help="end the labs it started with it"
     )
+    parser.add_argument(
+        "--place", type=Path, help=f"what this machine is to labs (default: {PLACE_FILE})"
+    )
     parser.add_argument("--ready-fd", type=int, default=-1)
     given = parser.parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    service = MachineService(given.take_labs_down)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, service.stop)
     try:
+        patience()
+        service = MachineService(read_place(given.place), given.take_labs_down)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, service.stop)
         service.run(given.ready_fd)
-    except (FqdnlabError, OSError) as error:
+    except (FqdnlabError, OSError, ValueError) as error:
         _log.error("%s", error)
         return 4 if isinstance(error, SetupError) else 1
     return 0

@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from fqdnlab.model.labtime import check_time_scale
+
 __all__ = ["LabSettings"]
 
 
@@ -21,7 +23,8 @@ class LabSettings:
     profile : {"cilium", "acns"}
         What policies are enforced.
     time_scale : float
-        Lab seconds per wall-clock second, for TTLs and collection (not for DNS time-outs).
+        Lab seconds per wall-clock second, for TTLs and collection (not for DNS time-outs), as the
+        lab begins: `Lab.time_scale` changes it.
     reject_code : {"refused", "nameError"}
         ``tofqdns-dns-reject-response-code``.
     min_ttl : int
@@ -150,11 +153,14 @@ def _check(name: str, value: Any, default: Any) -> None:
         if not isinstance(value, bool):
             raise ValueError(f"setting {name} must be true or false, not {value!r}")
         return
+    if name == "time_scale":
+        check_time_scale(value)
+        return
     number = (int, float) if isinstance(default, float) else (int,)
     # Any user may ask for a lab: what the kernel sets aside for it has bounds (NaN has none).
     if isinstance(value, bool) or not isinstance(value, number) or not 0 <= value <= _MOST:
         raise ValueError(
             f"setting {name} must be a non-negative number (at most {_MOST}), not {value!r}"
         )
-    if name in ("time_scale", "collection_interval") and value <= 0:
+    if name == "collection_interval" and value <= 0:
         raise ValueError(f"setting {name} must be more than 0, not {value!r}")

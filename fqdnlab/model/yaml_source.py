@@ -36,7 +36,8 @@ class Document:
     line : int
         Of its first value.
     text : str
-        As written.
+        As written; the first one's with all that stands before it, so that its lines are those of
+        the whole text.
     root : Node or None
         None where it is no YAML.
     faults : tuple of Fault
@@ -182,6 +183,7 @@ class _Reader:
         self.text = ""
         self._all = text
         self._before = before
+        self._is_first = before == 0
         self._loader = _Loader(text)
         self._count = 0
         self._depth = 0
@@ -200,7 +202,9 @@ class _Reader:
         first = self._loader.peek_event().start_mark
         root = self._value(self._loader.get_event(), "")
         last = self._loader.get_event().start_mark
-        self.text = self._all[first.index - first.column : last.index].rstrip() + "\n"
+        begin = 0 if self._is_first else first.index - first.column
+        self._is_first = False
+        self.text = self._all[begin : last.index].rstrip() + "\n"
         return root
 
     def _line(self, event: Any) -> int:

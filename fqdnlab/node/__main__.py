@@ -18,10 +18,13 @@ import grpc
 
 from fqdnlab.errors import FqdnlabError, SetupError
 from fqdnlab.leave import leave
+from fqdnlab.model.place import Place
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.commands import Lab
 from fqdnlab.node.node import Node
 from fqdnlab.node.service import NodeService
+from fqdnlab.node.state import EndpointRecord
+from fqdnlab.patience import patiently
 from fqdnlab.pb import control_pb2_grpc
 
 __all__ = ["main"]
@@ -31,12 +34,12 @@ _GRACE = 1.0
 _log = logging.getLogger("fqdnlab.node")
 
 
-def _serve(node: Node) -> grpc.Server:
+def _serve(node: Node, service: NodeService) -> grpc.Server:
     server = grpc.server(
         futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="grpc"),
         options=[("grpc.so_reuseport", 0)],
     )
-    control_pb2_grpc.add_NodeServicer_to_server(NodeService(node), server)
+    control_pb2_grpc.add_NodeServicer_to_server(service, server)
     # Bound where only root may write, then moved: nothing of the user's is followed.
     path, bound = node.lab.paths.node_socket, node.lab.paths.state("node") / "node.sock"
     bound.unlink(missing_ok=True)
@@ -59,13 +62,14 @@ def _say(fd: int, text: str) -> None:
         os.close(fd)
 
 
-def _run(lab: Lab, ready_fd: int) -> int:
-    node = Node(lab)
+def _run(lab: Lab, endpoint: EndpointRecord | None, ready_fd: int) -> int:
+    node = Node(lab, endpoint)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.ask_down())
     try:
         node.open()
-        server = _serve(node)
+        service = NodeService(node)
+        server = _serve(node, service)
     except (FqdnlabError, OSError) as error:
         _log.error("%s", error)
         if node.adopted:
@@ -81,7 +85,8 @@ def _run(lab: Lab, ready_fd: int) -> int:
     _log.info("lab %s is up", lab.name)
     node.wait()
     node.shut_down()
-    server.stop(_GRACE).wait(_GRACE + 2.0)
+    service.end_commands()
+    server.stop(patiently(_GRACE)).wait(patiently(_GRACE) + 2.0)
     return 0
 
 
@@ -90,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fqdnlab.node", description=__doc__)
     parser.add_argument("--lab", required=True)
     parser.add_argument("--settings", default="{}", help="JSON, see fqdnlab.model.settings")
+    parser.add_argument("--place", default="{}", help="JSON, see fqdnlab.model.place")
+    parser.add_argument("--endpoint", default="null", help="JSON: which one a client is to be")
     parser.add_argument("--uid", type=int, required=True)
     parser.add_argument("--gid", type=int, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)
@@ -98,7 +105,11 @@ def main(arguments: list[str] | None = None) -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     settings = LabSettings.from_json(given.settings)
-    return _run(Lab(given.lab, settings, given.uid, given.gid), given.ready_fd)
+    place = Place.from_json(given.place)
+    wanted = json.loads(given.endpoint)
+    endpoint = EndpointRecord(**wanted) if wanted is not None else None
+    lab = Lab(given.lab, settings, given.uid, given.gid, place)
+    return _run(lab, endpoint, given.ready_fd)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from grpc import StatusCode
 
 from fqdnlab.errors import UnavailableError
 from fqdnlab.paths import LabPaths
+from fqdnlab.patience import patiently
 from fqdnlab.pb import control_pb2, control_pb2_grpc
 
 __all__ = ["AgentClient"]
@@ -48,7 +49,7 @@ class AgentClient:
         with grpc.insecure_channel(self._target) as channel:
             call = getattr(control_pb2_grpc.AgentStub(channel), method)
             try:
-                return call(request, timeout=_SECONDS)
+                return call(request, timeout=patiently(_SECONDS))
             except grpc.RpcError as error:
                 away = error.code() in (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
                 raise UnavailableError(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import fqdnlab
+from fqdnlab.model.place import Place
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.netns import NETNS
 from fqdnlab.node.plan import Plan
 from fqdnlab.paths import PROXY_GID, PROXY_UID, LabPaths, netns
 
-__all__ = ["PROCESSES", "Lab", "capture_plan", "process_plan"]
-
-#: In the order in which they are needed.
-PROCESSES = ("world", "agent", "observer", "proxy")
+__all__ = ["Lab", "capture_plan", "process_plan"]
 
 _CAP_NET_BIND_SERVICE, _CAP_NET_RAW = 10, 13
 
@@ -28,6 +26,7 @@ class Lab:
     settings: LabSettings
     uid: int
     gid: int
+    place: Place = field(default_factory=Place)
 
     @property
     def paths(self) -> LabPaths:
@@ -49,9 +48,9 @@ def _code() -> list[str]:
     return sorted({sys.prefix, sys.base_prefix, executable, package})
 
 
-def capture_plan(namespace: str, env: dict[str, str]) -> Plan:
+def capture_plan(namespace: str, link: str, env: dict[str, str]) -> Plan:
     """How what an endpoint's link carries is captured; raw sockets need root."""
-    return Plan(_python("fqdnlab.node.capture", "eth0"), env, netns=namespace)
+    return Plan(_python("fqdnlab.node.capture", link), env, netns=namespace)
 
 
 def process_plan(
@@ -72,15 +71,16 @@ def process_plan(
     """
     paths, ready = lab.paths, ("--ready-fd", str(ready_fd))
     common = ("--lab", lab.name, "--settings", lab.settings.to_json())
+    index = ("--index", str(lab.place.index))
     node, world = str(NETNS / lab.netns("node")), str(NETNS / lab.netns("world"))
     if name == "world":
         where = ("--socket", str(paths.world_socket), "--state", str(paths.state("world")))
         metrics = ("--metrics", str(paths.metrics_socket("world")))
         return Plan(_python("fqdnlab.world", *where, *metrics, *ready), env, netns=world)
     if name == "agent":
-        return Plan(_python("fqdnlab.agent", *common, *ready), env, netns=node)
+        return Plan(_python("fqdnlab.agent", *common, *index, *ready), env, netns=node)
     if name == "observer":
-        return Plan(_python("fqdnlab.observer", *common, *ready), env)
+        return Plan(_python("fqdnlab.observer", *common, *index, *ready), env)
     if name != "proxy":
         raise ValueError(f"no process {name!r}")
     own = ("--generation", str(generation), "--socks-fd", str(socks_fd))

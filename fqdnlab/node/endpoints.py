@@ -14,33 +14,17 @@ from fqdnlab.node import netlink, netns
 from fqdnlab.node.addresses import MAX_ENDPOINT, RESOLVER4, EndpointAddresses, endpoint_addresses
 from fqdnlab.node.agent_client import AgentClient
 from fqdnlab.node.commands import Lab
+from fqdnlab.node.links import make_machine_link
 from fqdnlab.node.processes import processes_in
 from fqdnlab.node.state import EndpointRecord, StateFile
+from fqdnlab.node.sysctls import prepare
 from fqdnlab.paths import check_lab_name
 from fqdnlab.pb import control_pb2
 
-__all__ = ["Endpoints", "as_message", "next_number"]
+__all__ = ["Endpoints", "next_number"]
 
 _RETRY_SECONDS = 1.0
 _log = logging.getLogger("fqdnlab.node")
-
-
-def as_message(record: EndpointRecord) -> control_pb2.Endpoint:
-    """`record` as it is told to others."""
-    addresses = endpoint_addresses(record.id)
-    return control_pb2.Endpoint(
-        id=record.id,
-        name=record.name,
-        namespace=record.namespace,
-        labels=record.labels,
-        ifname=addresses.ifname,
-        ifindex=record.ifindex,
-        ip4=addresses.ip4,
-        ip6=addresses.ip6,
-        identity=record.identity,
-        enforced=record.enforced,
-        link_up=record.link_up,
-    )
 
 
 def next_number(following: int, taken: Iterable[int]) -> int:
@@ -89,7 +73,26 @@ class Endpoints:
 
     def messages(self) -> list[control_pb2.Endpoint]:
         """All endpoints, as they are told to others."""
-        return [as_message(r) for r in self.records()]
+        return [self.message(r) for r in self.records()]
+
+    def message(self, record: EndpointRecord) -> control_pb2.Endpoint:
+        """`record` as it is told to others."""
+        addresses = self._addresses(record.id)
+        return control_pb2.Endpoint(
+            id=record.id,
+            name=record.name,
+            namespace=record.namespace,
+            labels=record.labels,
+            ifname=addresses.ifname,
+            ifindex=record.ifindex,
+            ip4=addresses.ip4,
+            ip6=addresses.ip6,
+            identity=record.identity,
+            enforced=record.enforced,
+            link_up=record.link_up,
+            machine=record.machine,
+            machine_address=record.machine_address,
+        )
 
     def get(self, name: str) -> EndpointRecord:
         """The endpoint of that name.
@@ -115,35 +118,52 @@ class Endpoints:
 
     # ------------------------------------------------------------ changing
 
-    def create(self, name: str, namespace: str, labels: dict[str, str]) -> EndpointRecord:
+    def create(self, wanted: control_pb2.Endpoint) -> EndpointRecord:
         """Make an endpoint; its link is up if the agent has taken it, else it stays down till then.
+
+        Parameters
+        ----------
+        wanted : control_pb2.Endpoint
+            Name, namespace, labels; of a whole machine, that and its address.
 
         Raises
         ------
         UsageError
-            If the name is taken or cannot be one.
-        OSError
+            If the name or the machine is taken or cannot be one, or endpoints are elsewhere.
+        SetupError, StateError, OSError
             If the kernel refuses.
         """
-        check_lab_name(name)
+        name, far = check_lab_name(wanted.name), wanted.machine_address
+        place = self._lab.place
+        if "agent" not in place.processes:
+            raise UsageError(
+                f"this machine is the lab's {place.name}", "endpoints are made on a node"
+            )
         with self._changing:
-            if any(r.name == name for r in self.records()):
-                raise UsageError(f"an endpoint {name!r} is there", "choose another name")
+            self._check_free(name, far)
             with self._file.lock:
                 state = self._file.state
                 number = next_number(state.next_endpoint, (r.id for r in state.endpoints))
                 state.next_endpoint = max(state.next_endpoint, number + 1)
                 self._file.save()
-            addresses = endpoint_addresses(number)
+            addresses = self._addresses(number)
             try:
-                ifindex = self._make(name, addresses)
+                ifindex = self._make(name, addresses, far)
             except BaseException:
                 self._unmake(name, addresses.ifname)
                 raise
-            record = EndpointRecord(number, name, namespace or "default", labels, ifindex)
+            record = EndpointRecord(
+                number,
+                name,
+                wanted.namespace or "default",
+                dict(wanted.labels),
+                ifindex,
+                machine=wanted.machine,
+                machine_address=far,
+            )
             self._put(record)
             try:
-                record = self._taken(self._agent.put(as_message(record)))
+                record = self._taken(self._agent.put(self.message(record)))
             except UnavailableError as error:
                 _log.warning("%s: link down until the agent is back: %s", name, error.message)
                 self.sync_later()
@@ -175,15 +195,21 @@ class Endpoints:
         """
         with self._changing:
             record = self.get(name)
-            self._unmake(name, endpoint_addresses(record.id).ifname)
+            self._unmake(name, self._addresses(record.id).ifname)
             with self._file.lock:
                 self._file.state.endpoints.remove(record)
                 self._file.save()
             try:
-                self._agent.remove(as_message(record))
+                self._agent.remove(self.message(record))
             except UnavailableError as error:  # it learns of it by the next SyncEndpoints
                 _log.warning("%s removed without the agent: %s", name, error.message)
             return record
+
+    def joined(self, ifindex: int) -> None:
+        """The machine itself is the lab's only endpoint here; its link is there."""
+        (record,) = self.records()
+        self._write_files(record.name, self._addresses(record.id))
+        self._put(replace(record, ifindex=ifindex, link_up=True))
 
     def close(self) -> None:
         """End the thread that waits for the agent."""
@@ -192,6 +218,16 @@ class Endpoints:
         self._retrier.join()
 
     # ------------------------------------------------------------ inner parts
+
+    def _check_free(self, name: str, far: str) -> None:
+        for record in self.records():
+            if record.name == name:
+                raise UsageError(f"an endpoint {name!r} is there", "choose another name")
+            if far and record.machine_address == far:
+                raise UsageError(f"the machine at {far} is endpoint {record.name!r}", "delete that")
+
+    def _addresses(self, number: int) -> EndpointAddresses:
+        return endpoint_addresses(number, self._lab.place.index)
 
     def _put(self, record: EndpointRecord) -> None:
         with self._file.lock:
@@ -205,7 +241,7 @@ class Endpoints:
         if found is None:
             raise StateError(f"the agent speaks of endpoint {answer.id}, which is not there")
         if not found.link_up:
-            addresses = endpoint_addresses(found.id)
+            addresses = self._addresses(found.id)
             node = self._lab.netns("node")
             netns.inside(node, lambda: netlink.raise_endpoint_link(addresses))
         fresh = replace(found, identity=answer.identity, enforced=answer.enforced, link_up=True)
@@ -213,18 +249,23 @@ class Endpoints:
             self._put(fresh)
         return fresh
 
-    def _make(self, name: str, addresses: EndpointAddresses) -> int:
+    def _make(self, name: str, addresses: EndpointAddresses, far: str) -> int:
         own, node = self.netns(name), self._lab.netns("node")
+        if far:  # the rest is made there
+            return make_machine_link(self._lab.name, self._lab.place, node, addresses, far)
         netns.make(own)
-        netns.inside(own, lambda: netlink.prepare("endpoint"))
+        netns.inside(own, lambda: prepare("endpoint"))
         ifindex = netns.inside(node, lambda: netlink.make_endpoint_link(addresses, own))
         netns.inside(own, lambda: netlink.set_up_endpoint(addresses))
+        self._write_files(name, addresses)
+        return ifindex
+
+    def _write_files(self, name: str, addresses: EndpointAddresses) -> None:
         files = self.files(name)
         files.mkdir(mode=0o755, exist_ok=True)
         for file, text in _files(name, addresses).items():
             (files / file).write_text(text)
             (files / file).chmod(0o644)
-        return ifindex
 
     def _unmake(self, name: str, ifname: str) -> None:
         own = self.netns(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from fqdnlab.agent.mappings import Mapping, MappingTable
@@ -43,10 +43,22 @@ class WallClock:
 _clock = WallClock()
 
 
-def read_evidence(paths: LabPaths, endpoints: Iterable[pb.Endpoint]) -> pb.EvidenceReply:
-    """Everything that can be read; what cannot is named in `missing`."""
+def read_evidence(
+    paths: LabPaths, endpoints: Iterable[pb.Endpoint], processes: Collection[str]
+) -> pb.EvidenceReply:
+    """Everything that can be read; what cannot is named in `missing`.
+
+    Parameters
+    ----------
+    paths : LabPaths
+    endpoints : iterable of Endpoint
+    processes : collection of str
+        Those that a lab has here: without an agent, nothing but the time.
+    """
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     reply = pb.EvidenceReply(time=_clock.seconds(now), boottime_ns=now)
+    if "agent" not in processes:
+        return reply
     names = {e.id: e.name for e in endpoints}
     _try(reply, "the kernel's maps", lambda: _maps(reply, paths))
     reply.rules = _try(reply, "rules.json", lambda: paths.rules_file.read_text("utf-8")) or ""

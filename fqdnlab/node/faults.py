@@ -9,9 +9,11 @@ from collections.abc import Callable
 from fqdnlab.errors import LateError, UnavailableError, UsageError
 from fqdnlab.node.processes import Process
 from fqdnlab.node.supervisor import READY_SECONDS, Slot, Supervisor
+from fqdnlab.patience import patiently
 
 __all__ = ["ACTIONS", "Faults"]
 
+_IN_PLACE = ("agent", "observer")
 ACTIONS = ("kill", "stop", "continue", "start", "restart", "upgrade")
 _GRACE = 10.0  # s between SIGTERM and SIGKILL: far more than any needs, on any machine
 _STOP_SECONDS = 5.0
@@ -80,7 +82,7 @@ class Faults:
     def _stop(self, slot: Slot, timeout: float) -> str:
         process = self._living(slot)
         process.send(signal.SIGSTOP)
-        deadline = time.monotonic() + (timeout or _STOP_SECONDS)
+        deadline = time.monotonic() + (timeout or patiently(_STOP_SECONDS))
         while not process.stopped:  # within microseconds, but for a process in the kernel
             if time.monotonic() > deadline or not process.alive:
                 raise LateError(f"the {slot.name} does not stop")
@@ -94,13 +96,19 @@ class Faults:
 
     def _start(self, slot: Slot, timeout: float) -> str:
         begin = time.monotonic()
-        process = self._supervisor.start(slot.name, timeout or READY_SECONDS)
+        process = self._supervisor.start(slot.name, timeout or patiently(READY_SECONDS))
         return f"pid {process.pid} ready after {time.monotonic() - begin:.2f} s"
 
     def _restart(self, slot: Slot, timeout: float) -> str:
         if slot.current is not None and slot.current.alive:
-            slot.current.end(_GRACE)
+            slot.current.end(patiently(_GRACE))
         return self._start(slot, timeout)
 
     def _upgrade(self, slot: Slot, timeout: float) -> str:
-        return self._supervisor.upgrade(slot.name, timeout or _DRAIN_SECONDS)
+        """The proxy beside its old one; agent and observer in place, as their state is on disk."""
+        if slot.name in _IN_PLACE:
+            old = slot.generation
+            return (
+                f"in place, its state kept: generation {old} ended; {self._restart(slot, timeout)}"
+            )
+        return self._supervisor.upgrade(slot.name, timeout or patiently(_DRAIN_SECONDS))

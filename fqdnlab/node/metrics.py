@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fqdnlab.metrics import CONTENT_TYPE, Family, Serving, exposition
+from fqdnlab.patience import patiently
 
 __all__ = ["Port", "gather", "merge", "read_all"]
 
@@ -17,12 +18,12 @@ _SECONDS = 2.0
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+        super().__init__("localhost", timeout=patiently(_SECONDS))
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -97,7 +98,7 @@ class Port:
 
     def __init__(self, render: Callable[[], str]) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = _SECONDS
+            timeout = patiently(_SECONDS)
 
             def do_GET(self) -> None:
                 body = render().encode()

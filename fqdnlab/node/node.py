@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import threading
@@ -10,17 +11,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fqdnlab.dns.proxy.journal import waiting
-from fqdnlab.node import netlink, netns
+from fqdnlab.errors import UsageError
+from fqdnlab.node import joined, netlink, netns
 from fqdnlab.node.agent_client import AgentClient
-from fqdnlab.node.commands import PROCESSES, Lab
+from fqdnlab.node.commands import Lab
 from fqdnlab.node.endpoints import Endpoints
 from fqdnlab.node.faults import Faults
+from fqdnlab.node.links import make_links, world_nodes
 from fqdnlab.node.metrics import Port, gather
 from fqdnlab.node.processes import start_time
-from fqdnlab.node.state import LabState, StateFile
+from fqdnlab.node.state import EndpointRecord, LabState, StateFile
 from fqdnlab.node.supervisor import Supervisor
+from fqdnlab.node.sysctls import prepare
 from fqdnlab.node.teardown import end_lab
 from fqdnlab.node.tree import make_tree
+from fqdnlab.patience import patiently
 
 __all__ = ["Node"]
 
@@ -29,9 +34,16 @@ _HAND_OVER = 2.0  # s for a proxy to connect again and hand over what it kept
 
 
 class Node:
-    """The lab `lab`; `open` makes or adopts it, `shut_down` ends it, `close` leaves it up."""
+    """The lab `lab`; `open` makes or adopts it, `shut_down` ends it, `leave` leaves it up.
 
-    def __init__(self, lab: Lab) -> None:
+    Parameters
+    ----------
+    lab : Lab
+    endpoint : EndpointRecord, optional
+        On a client: which one the machine is to be.
+    """
+
+    def __init__(self, lab: Lab, endpoint: EndpointRecord | None = None) -> None:
         self.lab = lab
         self.since = time.time()
         self._over = False
@@ -41,6 +53,8 @@ class Node:
         found = StateFile.read(lab.paths)
         self.adopted = found is not None
         fresh = LabState(lab.name, lab.uid, lab.gid, asdict(lab.settings), self.since)
+        fresh.place = lab.place.to_json()
+        fresh.endpoints = [endpoint] if endpoint is not None else []
         state = found if found is not None else fresh
         state.node_pid, state.node_start = os.getpid(), start_time(os.getpid()) or 0
         state.node_starts += 1
@@ -59,7 +73,9 @@ class Node:
         FqdnlabError, OSError
             If something cannot be made or does not get ready.
         """
-        if self.adopted:
+        if self.lab.place.role == "client":
+            self._join()
+        elif self.adopted:
             self.supervisor.adopt()
             self.endpoints.sync_later()
         else:
@@ -67,14 +83,22 @@ class Node:
             self.supervisor.start_all()
         self._port = Port(self._metrics)
 
+    def _join(self) -> None:
+        paths, (record,) = self.lab.paths, self.endpoints.records()
+        if not (self.adopted and joined.is_joined(paths)):
+            joined.join(paths, self.lab.place, record.id)
+        self.endpoints.joined(netlink.link_index(netlink.MACHINE_LINK))
+
     def _make_namespaces(self) -> None:
-        node, world = self.lab.netns("node"), self.lab.netns("world")
-        for name in (node, world):
-            netns.make(name)
-        netns.inside(node, lambda: netlink.prepare("node"))
-        netns.inside(world, lambda: netlink.prepare("world"))
-        netns.inside(node, lambda: netlink.set_up_node(world))
-        netns.inside(world, netlink.set_up_world)
+        place, names = self.lab.place, {part: self.lab.netns(part) for part in ("node", "world")}
+        for part in place.namespaces:
+            netns.make(names[part])
+            netns.inside(names[part], functools.partial(prepare, part))
+        make_links(self.lab.name, place, names)
+        if "node" in place.namespaces:
+            netns.inside(names["node"], lambda: netlink.set_up_node(place.index))
+        if "world" in place.namespaces:
+            netns.inside(names["world"], lambda: netlink.set_up_world(world_nodes(place)))
 
     def _ready(self, name: str) -> None:
         if name == "agent":
@@ -83,7 +107,7 @@ class Node:
 
     def _await_hand_over(self) -> None:
         """An agent is back when it has what a living proxy kept for it; a late proxy is let be."""
-        end = time.monotonic() + _HAND_OVER
+        end = time.monotonic() + patiently(_HAND_OVER)
         while self.supervisor.slot("proxy").phase == "running" and time.monotonic() < end:
             if not waiting(self.lab.paths.proxy_state):
                 return
@@ -103,18 +127,37 @@ class Node:
         """Name of each process → where its metrics' socket may be."""
         paths = self.lab.paths
         sockets: dict[str, tuple[Path, ...]] = {
-            name: (paths.metrics_socket(name),) for name in PROCESSES
+            name: (paths.metrics_socket(name),) for name in self.lab.place.processes
         }
-        sockets["proxy"] = (paths.proxy / "metrics.sock", paths.proxy_state / "metrics.sock")
+        if "proxy" in sockets:
+            sockets["proxy"] = (paths.proxy / "metrics.sock", paths.proxy_state / "metrics.sock")
         return sockets
 
-    def netns_path(self, endpoint: str) -> Path:
-        """Where the namespace of an endpoint is pinned."""
-        return netns.NETNS / self.endpoints.netns(endpoint)
+    def inside(self, record: EndpointRecord) -> tuple[str, str]:
+        """Path of an endpoint's network namespace (empty: the machine's own); name of its link.
+
+        Raises
+        ------
+        UsageError
+            If it is a machine, and not this one.
+        """
+        if self.lab.place.role == "client":
+            return "", netlink.MACHINE_LINK
+        if record.machine:
+            raise UsageError(
+                f"endpoint {record.name!r} is the machine {record.machine}",
+                "its commands run there, by that machine's own node service",
+            )
+        return str(netns.NETNS / self.endpoints.netns(record.name)), "eth0"
 
     def trusted(self) -> Path | None:
-        """A copy of the world's CA that everybody may read; None if the world has none."""
-        source, copy = self.lab.paths.state("world") / "ca.pem", self.lab.paths.root / "ca.pem"
+        """A copy of the world's CA that everybody may read; None if the world has none.
+
+        Where the world is on another machine, the machine service was given it.
+        """
+        source, copy = self.lab.paths.state("world") / "ca.pem", self.lab.paths.ca
+        if "world" not in self.lab.place.processes:
+            return copy if copy.exists() else None
         try:
             if not copy.exists() or copy.stat().st_mtime < source.stat().st_mtime:
                 fresh = copy.with_suffix(f".{threading.get_ident()}")
@@ -140,7 +183,7 @@ class Node:
         with self._ending:
             if not self._over:
                 self.endpoints.close()
-                self.supervisor.end_all(_GRACE)
+                self.supervisor.end_all(patiently(_GRACE))
                 self._close_port()
                 end_lab(self.lab.name, spare=os.getpid())
                 self._over = True

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -59,7 +60,11 @@ def own_files(source: str) -> None:
             made.append(path)
     for name, needed in _PLACED.items():
         _place(Path(source, Path(name).name), name, needed, made)
-    mount("sysfs", "/sys", "sysfs", _SAFE | MS_RDONLY)
+    try:
+        mount("sysfs", "/sys", "sysfs", _SAFE | MS_RDONLY)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # a whole machine's namespace: this one is there already
+            raise
 
 
 def _place(source: Path, name: str, needed: bool, made: list[Path]) -> None:

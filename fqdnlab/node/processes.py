@@ -18,7 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from fqdnlab.errors import SetupError
 from fqdnlab.node.plan import Plan
+from fqdnlab.node.units import UNITS_REMEDY, in_scope, wait_free
 
 __all__ = [
     "Identity",
@@ -188,20 +190,43 @@ def helper(plan: Plan) -> list[str]:
 
 
 def launch(
-    command: Sequence[str], log: Path, pass_fds: Sequence[int], env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: Path,
+    pass_fds: Sequence[int],
+    env: Mapping[str, str] | None = None,
+    unit: str = "",
 ) -> Process:
-    """Start `command` in a session of its own, without input, its output added to `log`."""
+    """Start `command` in a session of its own, without input, its output added to `log`.
+
+    Parameters
+    ----------
+    unit : str
+        Name of the scope unit of systemd in which it runs; empty: none.
+
+    Raises
+    ------
+    SetupError
+        If there is no systemd-run for the unit.
+    """
+    if unit:
+        wait_free(unit)
+        command = in_scope(unit, command)
     with open(log, "ab") as output:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=dict(clean_environment() if env is None else env),
-            pass_fds=tuple(pass_fds),
-            start_new_session=True,
-        )
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=dict(clean_environment() if env is None else env),
+                pass_fds=tuple(pass_fds),
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            if not unit:
+                raise
+            raise SetupError(f"no {command[0]} here, and units: true", UNITS_REMEDY) from error
     return Process._of_child(child)
 
 

@@ -18,6 +18,7 @@ from fqdnlab.pb import control_pb2
 __all__ = ["Command"]
 
 _CHUNK = 65536
+_END_SECONDS = 5.0
 _DRAIN_SECONDS = 0.2  # for what is in the pipes when the command has ended
 
 
@@ -50,6 +51,12 @@ class Command:
         with self._stdin_lock:
             if not self._done:
                 os.write(self._wake_write, b"x")
+
+    def end(self) -> None:
+        """Kill the command, and see that it is dead.  Any thread."""
+        self.cancel()
+        self._signal_group(signal.SIGKILL)
+        self._piped.process.wait(_END_SECONDS)
 
     def feed(self, inputs: Iterable[control_pb2.RunInput]) -> None:
         """Hand input and signals to the command until there are no more; in a thread of its own."""

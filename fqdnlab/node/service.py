@@ -21,7 +21,6 @@ from fqdnlab.errors import (
     UsageError,
 )
 from fqdnlab.node.commands import capture_plan
-from fqdnlab.node.endpoints import as_message
 from fqdnlab.node.evidence import read_evidence
 from fqdnlab.node.metrics import read_all
 from fqdnlab.node.node import Node
@@ -104,6 +103,12 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._commands: set[Command] = set()
+
+    def end_commands(self) -> None:
+        """End what still runs: a machine that leaves its lab has no namespace that tells it."""
+        for command in list(self._commands):
+            command.end()
 
     @_typed
     def Status(self, request: pb.NodeStatusRequest, context: object) -> pb.NodeStatus:
@@ -122,7 +127,7 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
             processes += _process_state(slot)
         return pb.NodeStatus(
             lab=node.lab.name,
-            node=node.lab.name,
+            node=node.lab.place.name,
             process=processes,
             endpoint=node.endpoints.messages(),
             settings=node.lab.settings.to_json(),
@@ -135,12 +140,12 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
 
     @_typed
     def CreateEndpoint(self, request: pb.Endpoint, context: object) -> pb.Endpoint:
-        made = self._node.endpoints.create(request.name, request.namespace, dict(request.labels))
-        return as_message(made)
+        return self._node.endpoints.message(self._node.endpoints.create(request))
 
     @_typed
     def DeleteEndpoint(self, request: pb.Endpoint, context: object) -> pb.Endpoint:
-        return as_message(self._node.endpoints.delete(request.name))
+        endpoints = self._node.endpoints
+        return endpoints.message(endpoints.delete(request.name))
 
     @_typed
     def ListEndpoints(self, request: object, context: object) -> pb.EndpointList:
@@ -172,7 +177,8 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
 
     @_typed
     def Evidence(self, request: object, context: object) -> pb.EvidenceReply:
-        return read_evidence(self._node.lab.paths, self._node.endpoints.messages())
+        lab = self._node.lab
+        return read_evidence(lab.paths, self._node.endpoints.messages(), lab.place.processes)
 
     @_typed
     def Metrics(self, request: object, context: object) -> pb.MetricsReply:
@@ -202,15 +208,20 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
             target=_feed, args=(command, request_iterator), name="stdin", daemon=True
         )
         feeder.start()
-        yield from command.outputs()
+        self._commands.add(command)
+        try:
+            yield from command.outputs()
+        finally:
+            self._commands.discard(command)
 
     def _command(self, first: pb.RunInput | None) -> Command:
         if first is None or first.WhichOneof("what") != "start":
             raise UsageError("the first message of Run must say what to start")
         start, node = first.start, self._node
         record = node.endpoints.get(start.endpoint)
+        namespace, link = node.inside(record)
         if start.capture:
-            plan = capture_plan(str(node.netns_path(record.name)), clean_environment())
+            plan = capture_plan(namespace, link, clean_environment())
             return Command(plan, start.timeout)
         if not start.argv:
             raise UsageError("the first message of Run must say what to start")
@@ -218,7 +229,7 @@ class NodeService(control_pb2_grpc.NodeServicer):  # type: ignore[misc]
         plan = Plan(
             argv=list(start.argv),
             env=command_environment(user, node.trusted(), dict(start.env)),
-            netns=str(node.netns_path(record.name)),
+            netns=namespace,
             uid=user.uid,
             gid=user.gid,
             groups=user.groups,

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from fqdnlab.errors import StateError
+from fqdnlab.model.place import Place
 from fqdnlab.node.processes import Identity
 from fqdnlab.paths import LabPaths
 
@@ -49,7 +50,7 @@ class SlotRecord:
 
 @dataclass
 class EndpointRecord:
-    """One endpoint, as it is kept."""
+    """One endpoint, as it is kept; `machine` and its address: of one that is a whole machine."""
 
     id: int
     name: str
@@ -59,6 +60,8 @@ class EndpointRecord:
     identity: int = 0
     enforced: bool = False
     link_up: bool = False
+    machine: str = ""
+    machine_address: str = ""
 
 
 @dataclass
@@ -89,6 +92,7 @@ class LabState:
     slots: dict[str, SlotRecord] = field(default_factory=dict)
     endpoints: list[EndpointRecord] = field(default_factory=list)
     faults: list[FaultEntry] = field(default_factory=list)
+    place: str = Place().to_json()  # of the machine
 
     @property
     def node(self) -> Identity:
@@ -110,7 +114,7 @@ class LabState:
         """
         try:
             given = json.loads(text)
-            state = cls(**{f.name: given[f.name] for f in fields(cls)})
+            state = cls(**{f.name: given[f.name] for f in fields(cls) if f.name in given})
             state.slots = {k: SlotRecord(**v) for k, v in given["slots"].items()}
             state.endpoints = [EndpointRecord(**e) for e in given["endpoints"]]
             state.faults = [FaultEntry(**e) for e in given["faults"]]

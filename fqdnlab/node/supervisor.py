@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from fqdnlab.datapath.libbpf import obj_get
-from fqdnlab.errors import LateError, SetupError, UnavailableError, UsageError
-from fqdnlab.node.commands import PROCESSES, Lab, process_plan
+from fqdnlab.errors import FqdnlabError, LateError, SetupError, UnavailableError, UsageError
+from fqdnlab.node.commands import Lab, process_plan
 from fqdnlab.node.processes import (
     Identity,
     Process,
@@ -23,6 +23,8 @@ from fqdnlab.node.processes import (
     wait_ready,
 )
 from fqdnlab.node.state import FaultEntry, SlotRecord, StateFile
+from fqdnlab.node.units import UNITS_REMEDY, complaint, unit_name
+from fqdnlab.patience import patiently
 
 __all__ = ["Slot", "Supervisor"]
 
@@ -79,7 +81,7 @@ class Supervisor:
         self._file = file
         self._on_ready = on_ready
         self._ending = False
-        self.slots = {name: Slot(name) for name in PROCESSES}
+        self.slots = {name: Slot(name) for name in lab.place.processes}
 
     # ------------------------------------------------------------ starting
 
@@ -91,14 +93,15 @@ class Supervisor:
         LateError, UnavailableError, SetupError
             If one is late or ended; it says which, with its last lines.
         """
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + patiently(READY_SECONDS)
         for together in (("world", "agent"), ("observer", "proxy")):
-            launched = [(self.slots[name], *self._launch(self.slots[name])) for name in together]
+            slots = [self.slots[name] for name in together if name in self.slots]
+            launched = [(slot, *self._launch(slot)) for slot in slots]
             for slot, process, fd in launched:
                 self._wait(slot, process, fd, max(0.1, deadline - time.monotonic()))
 
-    def start(self, name: str, timeout: float = READY_SECONDS) -> Process:
-        """Start a process that is dead; returns when it is ready.
+    def start(self, name: str, timeout: float) -> Process:
+        """Start a process that is dead; returns when it is ready, within `timeout` s.
 
         Raises
         ------
@@ -121,12 +124,12 @@ class Supervisor:
         Raises
         ------
         UsageError
-            If a lab has none of that name.
+            If a lab has none of that name here.
         """
         try:
             return self.slots[name]
         except KeyError:
-            raise UsageError(f"no process {name!r}", f"one of {', '.join(PROCESSES)}") from None
+            raise UsageError(f"no process {name!r}", f"one of {', '.join(self.slots)}") from None
 
     def _launch(self, slot: Slot) -> tuple[Process, int]:
         generation = slot.generation + 1
@@ -136,7 +139,8 @@ class Supervisor:
             env = clean_environment()
             plan = process_plan(self._lab, slot.name, env, write, generation, socks)
             keep = [fd for fd in (write, socks) if fd >= 0]
-            process = launch(helper(plan), self._lab.paths.log(slot.name), keep)
+            log, unit = self._lab.paths.log(slot.name), self._unit(slot, generation)
+            process = launch(helper(plan), log, keep, unit=unit)
         except BaseException:
             os.close(read)
             raise
@@ -152,6 +156,10 @@ class Supervisor:
         self._save(slot)
         self._watch(slot, process)
         return process, read
+
+    def _unit(self, slot: Slot, generation: int) -> str:
+        lab = self._lab
+        return unit_name(lab.name, slot.name, generation) if lab.place.units else ""
 
     def _socks(self) -> int:
         try:
@@ -172,7 +180,7 @@ class Supervisor:
         try:
             if said != "ready":
                 # Its pipe closes a moment before it is dead; one that is late may end by our close.
-                dead = process.wait(0.0 if late else 0.5)
+                dead = process.wait(0.0 if late else patiently(0.5))
                 raise self._not_ready(slot, process, timeout, dead)
             self._on_ready(slot.name)
         except BaseException:
@@ -181,12 +189,13 @@ class Supervisor:
         finally:
             slot.starting = False
 
-    def _not_ready(
-        self, slot: Slot, process: Process, timeout: float, dead: bool
-    ) -> UnavailableError:
+    def _not_ready(self, slot: Slot, process: Process, timeout: float, dead: bool) -> FqdnlabError:
         with suppress(OSError):
             tail = self._lab.paths.log(slot.name).read_text(errors="replace").splitlines()
         lines = "\n".join(tail[-_LAST_LINES:])
+        told = complaint(tail[-_LAST_LINES:]) if self._lab.place.units else ""
+        if dead and told:
+            return SetupError(f"systemd-run does not start the {slot.name}: {told}", UNITS_REMEDY)
         if dead:
             text = f"the {slot.name} ended while it started ({process.last_words}):\n{lines}"
             return UnavailableError(text, f"see {self._lab.paths.log(slot.name)}")
@@ -215,7 +224,7 @@ class Supervisor:
             if old is not None and drains:
                 slot.draining.append((old_generation, old))
             try:
-                self._wait(slot, process, fd, min(timeout, READY_SECONDS))
+                self._wait(slot, process, fd, min(timeout, patiently(READY_SECONDS)))
             except BaseException:
                 if old is not None and drains:
                     slot.draining.remove((old_generation, old))
@@ -289,8 +298,7 @@ class Supervisor:
         """End all processes, asking those first that others depend on least."""
         self._ending = True
         everyone: list[Process] = []
-        for name in reversed(PROCESSES):
-            slot = self.slots[name]
+        for slot in reversed(self.slots.values()):
             everyone += [p for _, p in slot.draining]
             everyone += [slot.current] if slot.current is not None else []
         end_together(everyone, grace)

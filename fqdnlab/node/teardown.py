@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from fqdnlab.errors import StateError
-from fqdnlab.node import netns
+from fqdnlab.node import joined, netns
 from fqdnlab.node.processes import Identity, Process, end_together, processes_in
 from fqdnlab.node.state import LabState, StateFile
 from fqdnlab.node.tree import remove_tree
 from fqdnlab.paths import RUN, LabPaths
+from fqdnlab.patience import patiently
 
 __all__ = ["end_lab", "lab_of_netns", "labs_here", "namespaces_of"]
 
@@ -38,7 +39,7 @@ def labs_here() -> set[str]:
 
 
 def end_lab(lab: str, spare: int = 0) -> None:
-    """End the lab's processes and remove its namespaces, bpffs and directories.
+    """End the lab's processes and remove its namespaces, bpffs and directories; a client leaves it.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def end_lab(lab: str, spare: int = 0) -> None:
     except StateError:
         state = None  # its processes in the lab's namespaces are found below
     known = _processes(state) if state is not None else []
-    end_together([process for process in known if process.pid != spare], _GRACE)
+    end_together([process for process in known if process.pid != spare], patiently(_GRACE))
     mine = namespaces_of(lab)
     inodes = {found for name in mine if (found := netns.identity(name)) is not None}
     while everyone := processes_in(inodes):  # commands in endpoints, and what they started
@@ -60,6 +61,7 @@ def end_lab(lab: str, spare: int = 0) -> None:
             process.end(0)
     for name in mine:
         netns.remove(name)
+    joined.leave(paths)
     remove_tree(paths)
 
 

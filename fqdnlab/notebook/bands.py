@@ -23,7 +23,7 @@ def bands(faults: Iterable[Fault], since: float, now: float) -> list[dict[str, A
             "start": max(since, one.start),
             "stop": one.stop,
             "what": one.what,
-            "text": f"{one.process} {one.what}",
+            "text": one.text,
         }
         for one in outages(rows, now)
         if one.stop >= since

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from fqdnlab.errors import FqdnlabError
 from fqdnlab.notebook.comms import heard_while_busy
+from fqdnlab.notebook.hands import Hands, hands
 from fqdnlab.notebook.hub import Subscriber, hub
 from fqdnlab.notebook.seen import Seen
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CSS", "Panel", "script"]
 
+_log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 CSS = (_HERE / "css" / "fqdnlab.css").read_text(encoding="utf-8")
 
@@ -27,10 +31,10 @@ _BEAT_SECONDS = 1.0
 _LOOKED_AT_SECONDS = 60.0  # a view says every 10 s that it is there; a busy kernel may hear it late
 
 
-def script(name: str) -> str:
+def script(*names: str) -> str:
     """The JavaScript of a panel, with the few functions that all panels use before it."""
     folder = _HERE / "js"
-    return "".join((folder / f"{one}.js").read_text(encoding="utf-8") for one in ("dom", name))
+    return "".join((folder / f"{one}.js").read_text(encoding="utf-8") for one in ("dom", *names))
 
 
 class Panel(anywidget.AnyWidget):
@@ -41,22 +45,34 @@ class Panel(anywidget.AnyWidget):
     Parameters
     ----------
     lab : Lab
+    node : str, optional
+        The node that is shown, of a lab with several; empty: the first.
+
+    Raises
+    ------
+    UsageError
+        If the lab has no such node.
     """
 
     _css = CSS
     lab_name = traitlets.Unicode().tag(sync=True)
+    node = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, lab: Lab, **traits: Any) -> None:
-        super().__init__(lab_name=lab.name, **traits)
+    _end: Callable[[], None] | None = None  # a panel that was refused is closed too
+
+    def __init__(self, lab: Lab, node: str = "", **traits: Any) -> None:
+        shown = lab.node(node).name if node else next(iter(lab.nodes))
+        super().__init__(lab_name=lab.name, node=shown, **traits)
         heard_while_busy(self)
-        self._lab = lab
-        self._hub = hub(lab.name)
+        self._several = len(lab.nodes) > 1
+        self._hub = hub(lab.name, shown)
         self._looked_at = time.monotonic()
         self._beat = 0.0
         self._guard = threading.Lock()
+        self._failures: dict[str, str] = {}
         self.on_msg(self._heard)
         self._end = self._hub.subscribe(
-            Subscriber(self._on_seen, self.on_rows if self.takes_rows else None, self.is_looked_at)
+            Subscriber(self._on_seen, self._on_rows if self.takes_rows else None, self.is_looked_at)
         )
         self.show(self._hub.seen)
 
@@ -85,25 +101,55 @@ class Panel(anywidget.AnyWidget):
 
         self._hub.act(do, done)
 
+    @property
+    def hands(self) -> Hands:
+        """What the panel does to the lab and asks of its node, on threads that may wait."""
+        return hands(self.lab_name, self.node)
+
     # ------------------------------------------------------------ inside
 
     def _on_seen(self, seen: Seen) -> None:
         if not self.is_looked_at():
             return
         with self._guard:
-            self.show(seen)
+            self._try("show", self.show, seen)
         now = time.monotonic()
         if now - self._beat >= _BEAT_SECONDS:
             self._beat = now
             self.send({"type": "beat", "time": seen.time})
 
+    def _on_rows(self, rows: list[list[Any]]) -> None:
+        self._try("rows", self.on_rows, rows)
+
+    def _try(self, part: str, take: Callable[[Any], None], what: Any) -> None:
+        """Take news; what fails is logged once, shown until it is well again, and tried again."""
+        failure = ""
+        try:
+            take(what)
+        except Exception as error:  # a panel shows it: nobody else would see it
+            failure = f"This panel failed, and may be old: {type(error).__name__}: {error}"
+            if failure != self._failures.get(part):
+                _log.exception("a panel of the lab %s failed", self.lab_name)
+        if failure != self._failures.get(part, ""):
+            self._failures[part] = failure
+            self.send({"type": "failed", "text": " ".join(filter(None, self._failures.values()))})
+
     def _heard(self, _: object, content: Mapping[str, Any], __: object) -> None:
         self._looked_at = time.monotonic()
-        method = getattr(self, f"do_{content.get('do', '')}", None)
-        if method is not None:
+        what = str(content.get("do", ""))
+        method = getattr(self, f"do_{what}", None)
+        if method is None:
+            return
+        try:
             method(content)
+        except Exception as error:  # on a thread of Jupyter's, which would swallow it
+            _log.exception("a panel of the lab %s could not do %r", self.lab_name, what)
+            words = str(error) if isinstance(error, FqdnlabError) else repr(error)
+            text = f"It was not done: {words}"
+            self.send({"type": "told", "text": text, "well": False, "what": what})
 
     def close(self) -> None:
         """Take the panel away."""
-        self._end()
+        if self._end is not None:
+            self._end()
         super().close()

@@ -5,22 +5,25 @@ Marks as in `fqdnlab.notebook.sentence`: ``**…**`` and ``{ago:T}``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fqdnlab.notebook.seen import Proc, Seen
 
-__all__ = ["Button", "Card", "cards"]
+__all__ = ["Button", "Card", "Speed", "cards", "speed"]
+
+_SPEEDS = (1.0, 10.0, 60.0, 600.0)
 
 
 @dataclass(frozen=True)
 class Button:
-    """A button: what it does (`do`), to whom is the card's; its place never changes."""
+    """A button: what it does (`do`; `hint` says how), to whom is the card's; its place stays."""
 
     do: str
     label: str
     enabled: bool = True
     primary: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,43 @@ class Card:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Speed:
+    """The speed of lab time: what it is, what is offered, and why it cannot be changed now."""
+
+    scale: float
+    offered: tuple[float, ...]
+    obstacle: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+def speed(seen: Seen) -> Speed:
+    """What the panel offers; a speed that somebody else has set is among it."""
+    offered = tuple(sorted({*_SPEEDS, seen.time_scale}))
+    state = seen.process("agent").state
+    if state == "running":
+        return Speed(seen.time_scale, offered)
+    return Speed(
+        seen.time_scale, offered, f"Lab time is the agent's, which is {state}: restart it."
+    )
+
+
 def cards(seen: Seen) -> tuple[Card, ...]:
     """The agent's, the proxy's, the kernel's and the observer's card."""
+    made = _cards(seen)
+    return tuple(map(_of_the_past, made)) if seen.down else made
+
+
+def _of_the_past(card: Card) -> Card:
+    """Nothing is left of what it tells of, and nothing can be done to it."""
+    buttons = tuple(replace(b, enabled=False, primary=False) for b in card.buttons)
+    return replace(card, level="odd", word="gone", buttons=buttons)
+
+
+def _cards(seen: Seen) -> tuple[Card, ...]:
     agent, proxy, observer = (seen.process(n) for n in ("agent", "proxy", "observer"))
     numbers = seen.numbers
     waiting = len(seen.waiting)
@@ -62,10 +100,10 @@ def cards(seen: Seen) -> tuple[Card, ...]:
             _level(agent),
             _word(agent, "at work"),
             (
-                _life(agent),
+                *_life(seen, agent),
                 f"policy revision **{numbers.revision}** · zombies **{numbers.zombies}**",
             ),
-            _buttons(agent, "Restart"),
+            _buttons(agent, "in place: its state is kept"),
         ),
         Card(
             "proxy",
@@ -73,14 +111,11 @@ def cards(seen: Seen) -> tuple[Card, ...]:
             _level(proxy),
             _word(proxy, "serving"),
             (
-                _life(proxy),
+                *_life(seen, proxy),
                 f"**{seen.rates.asked:,.0f}** look-ups/s · waiting for agent **{waiting:,}**"
                 + _draining(proxy),
             ),
-            (
-                *_buttons(proxy, "Restart"),
-                Button("upgrade", "Upgrade", proxy.state == "running"),
-            ),
+            _buttons(proxy, "with surge: the new one serves before the old one goes"),
         ),
         Card(
             "kernel",
@@ -99,8 +134,11 @@ def cards(seen: Seen) -> tuple[Card, ...]:
             "Observer",
             _level(observer),
             _word(observer, "recording"),
-            (_life(observer), f"**{seen.flows:,}** flows seen here · lost **{seen.lost:,}**"),
-            _buttons(observer, "Restart"),
+            (
+                *_life(seen, observer),
+                f"**{seen.flows:,}** flows seen here · lost **{seen.lost:,}**",
+            ),
+            _buttons(observer, "in place: what it holds of flows begins anew"),
         ),
     )
 
@@ -119,12 +157,13 @@ def _word(process: Proc, well: str) -> str:
     return process.state
 
 
-def _life(process: Proc) -> str:
-    dead = process.state == "dead"
-    since = f"{{ago:{process.since:.1f}}}"
-    how = "down" if dead else "hung" if process.state == "stopped" else "up"
+def _life(seen: Seen, process: Proc) -> tuple[str, str]:
+    dead, hung = process.state == "dead", process.state == "stopped"
+    since = f"{{ago:{seen.hung_since(process.name) if hung else process.since:.1f}}}"
+    how = "down" if dead else "hung" if hung else "up"
     pid = f"{'last pid' if dead else 'pid'} **{process.pid}**"
-    return f"{pid} · generation **{process.generation}** · {how} **{since}**"
+    starts = f"generation **{process.generation}** · restarts **{process.restarts}**"
+    return f"{pid} · {how} **{since}**", starts
 
 
 def _draining(process: Proc) -> str:
@@ -133,12 +172,13 @@ def _draining(process: Proc) -> str:
     return " · draining " + ", ".join(f"**{generation}**" for generation, _ in process.draining)
 
 
-def _buttons(process: Proc, restart: str) -> tuple[Button, ...]:
+def _buttons(process: Proc, how: str) -> tuple[Button, ...]:
     alive = process.state in ("running", "stopped")
     hung = process.state == "stopped"
     known = process.state != "unknown"
     return (
         Button("kill", "Kill", alive),
         Button("continue", "Continue", True, True) if hung else Button("stop", "Hang", alive),
-        Button("restart", restart, known, process.state == "dead"),
+        Button("restart", "Restart", known, process.state == "dead"),
+        Button("upgrade", "Upgrade", process.state == "running", hint=how),
     )

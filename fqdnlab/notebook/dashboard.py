@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -25,9 +26,9 @@ _COLUMNS = 12
 PANELS: dict[str, tuple[str, str, int]] = {
     "says": ("says", "Says", 12),
     "faults": ("faults", "Faults", 12),
-    "timeline": ("timeline", "Timeline", 8),
-    "world": ("world", "WorldTable", 4),
-    "traffic": ("traffic", "Traffic", 12),
+    "timeline": ("timeline", "Timeline", 12),
+    "world": ("world", "WorldTable", 6),
+    "traffic": ("traffic", "Traffic", 6),
     "flows": ("flow_table", "FlowTable", 8),
     "why": ("why", "Why", 4),
     "policy": ("policy", "PolicyAuthor", 5),
@@ -84,14 +85,18 @@ class Dashboard(ipywidgets.Box):  # type: ignore[misc]
     Parameters
     ----------
     lab : Lab
+    node : str
+        The node that is shown, of a lab with several; empty: the first.
 
     Attributes
     ----------
     panels : dict of str to Panel
     """
 
-    def __init__(self, lab: Lab) -> None:
-        self.panels = {name: panel(lab, name) for name in PANELS if _is_there(name)}
+    panels: Mapping[str, Panel] = MappingProxyType({})  # of a dashboard that was refused
+
+    def __init__(self, lab: Lab, node: str = "") -> None:
+        self.panels = {name: panel(lab, name, node=node) for name in PANELS if _is_there(name)}
         for name, columns in spans(self.panels).items():
             self.panels[name].add_class(f"fqdnlab-span-{columns}")
         grid = ipywidgets.Box(list(self.panels.values()))

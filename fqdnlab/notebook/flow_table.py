@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from fqdnlab.errors import UsageError
 from fqdnlab.notebook.base import Panel, script
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class FlowTable(Panel):
     def __init__(self, lab: Lab, **traits: Any) -> None:
         self._sent = self._painted = 0
         self.chosen: dict[str, Any] = {}
+        self._wanted = ""  # the uuid of the row that was clicked last
         self._choice: list[Callable[[dict[str, Any]], None]] = []
         super().__init__(lab, **traits)
 
@@ -67,10 +69,25 @@ class FlowTable(Panel):
         self._painted = max(self._painted, int(content.get("n", 0)))
 
     def do_choose(self, content: Mapping[str, Any]) -> None:
-        """A row was clicked, or Enter was pressed on it."""
-        row = self._hub.row(str(content.get("uuid", "")))
-        if row is None:
+        """A row was clicked, or Enter was pressed on it; one that was held may be long gone."""
+        uuid, at = str(content.get("uuid", "")), float(content.get("time", 0)) / 1000
+        self._wanted = uuid
+        row = self._hub.row(uuid)
+        if row is not None:
+            self._choose(row)
             return
+
+        def ask() -> str:
+            found = self.hands.flow(uuid, at)
+            if found is None:
+                raise UsageError("this flow is no longer kept", "choose a newer one")
+            if self._wanted == uuid:  # else another one was chosen meanwhile
+                self._choose(found)
+            return ""
+
+        self.act(ask, "choose")
+
+    def _choose(self, row: Mapping[str, Any]) -> None:
         self.chosen = dict(row)
         self.chosen_uuid = row["uuid"]
         for tell in self._choice:

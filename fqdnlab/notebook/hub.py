@@ -13,23 +13,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 
 from fqdnlab.errors import FqdnlabError
-from fqdnlab.lab.calls import Peer
 from fqdnlab.lab.process import Process
+from fqdnlab.lab.reach import Reach
+from fqdnlab.model.flow_rates import is_outcome, rate_kind
 from fqdnlab.model.flows import Table
 from fqdnlab.notebook.bins import Bins
 from fqdnlab.notebook.life import Lives
 from fqdnlab.notebook.reading import FlowReader
-from fqdnlab.notebook.rows import is_shown, rate_kind, view
+from fqdnlab.notebook.rows import view
 from fqdnlab.notebook.seen import Seen
 from fqdnlab.notebook.state_loop import StateLoop
-from fqdnlab.paths import LabPaths
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.pb import control_pb2_grpc
 
@@ -67,20 +66,24 @@ class Hub:
     Parameters
     ----------
     lab : str
+    node : str
+        Whose flows, processes and mappings are read.
     """
 
-    def __init__(self, lab: str) -> None:
-        self.lab = lab
+    def __init__(self, lab: str, node: str) -> None:
+        self.lab, self.node = lab, node
         self._lock = threading.RLock()
         self._subscribers: list[Subscriber] = []
-        self._seen = Seen(lab)
+        self._failed: set[tuple[Subscriber, type[Exception]]] = set()
+        self._seen = Seen(lab, node)
         self._lives = Lives()
         self._bins = Bins()
         self._rows: deque[tuple[list[Any], Mapping[str, Any]]] = deque(maxlen=_KEPT_ROWS)
         self._number = 0
         self._stopping = threading.Event()
         self._poked = threading.Event()
-        self._node = Peer(LabPaths(lab).node_socket, "the node service", "take the lab up again")
+        self._reach = Reach(lab)
+        self._node = self._reach.peer("node", node)
         self._workers = ThreadPoolExecutor(4, thread_name_prefix=f"act-{lab}")
         self._threads = [
             threading.Thread(target=body, name=f"{name}-{lab}", daemon=True)
@@ -106,6 +109,7 @@ class Hub:
             with self._lock:
                 if subscriber in self._subscribers:
                     self._subscribers.remove(subscriber)
+                self._failed = {one for one in self._failed if one[0] is not subscriber}
 
         return end
 
@@ -113,6 +117,12 @@ class Hub:
         """Views of the last rows, oldest first."""
         with self._lock:
             return [shown for shown, _ in list(self._rows)[-most:]]
+
+    def rows(self, seconds: float) -> list[Mapping[str, Any]]:
+        """The rows of the last `seconds` that are still kept, oldest first."""
+        since = time.time() - seconds
+        with self._lock:
+            return [row for _, row in self._rows if row["time"].timestamp() >= since]
 
     def row(self, uuid: str) -> Mapping[str, Any] | None:
         """The whole row with that uuid, if it is still kept."""
@@ -164,6 +174,7 @@ class Hub:
                 thread.join(5.0)
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._node.close()
+        self._reach.close()
 
     @property
     def running(self) -> bool:
@@ -177,7 +188,7 @@ class Hub:
             return any(s.wants() for s in self._subscribers)
 
     def _read_state(self) -> None:
-        reader = StateLoop(self.lab, self._lives, self._lock)
+        reader = StateLoop(self.lab, self.node, self._lives, self._lock)
         try:
             while not self._stopping.is_set():
                 try:
@@ -197,17 +208,20 @@ class Hub:
         """Tell one; a panel that fails must not take the others' news away."""
         try:
             method(what)
-        except Exception:
-            _log.exception("a panel of the lab %s failed: it is told no more", self.lab)
-            with self._lock, suppress(ValueError):
-                self._subscribers.remove(subscriber)
+        except Exception as error:  # logged once a kind, and told on: it may be well again
+            kind = (subscriber, type(error))
+            with self._lock:
+                fresh = kind not in self._failed
+                self._failed.add(kind)
+            if fresh:
+                _log.exception("a panel of the lab %s failed", self.lab)
 
     def _told(self) -> list[Subscriber]:
         with self._lock:
             return list(self._subscribers)
 
     def _read_flows(self) -> None:
-        reader = FlowReader(self.lab)
+        reader = FlowReader(self.lab, self.node)
         table = Table()
         try:
             while not self._stopping.is_set():
@@ -234,7 +248,7 @@ class Hub:
                 kind = rate_kind(row)
                 if kind:
                     self._bins.add(kind, row["time"].timestamp())
-                if is_shown(row):
+                if is_outcome(row):  # a question that was forwarded has its answer's line
                     self._number += 1
                     one = view(self._number, row)
                     shown.append(one)
@@ -245,16 +259,16 @@ class Hub:
                 self._tell(subscriber, subscriber.on_rows, shown)
 
 
-_hubs: dict[str, Hub] = {}
+_hubs: dict[tuple[str, str], Hub] = {}
 _hubs_lock = threading.Lock()
 
 
-def hub(lab: str) -> Hub:
-    """The reader of the lab of that name; one a name, however often a cell is run."""
+def hub(lab: str, node: str) -> Hub:
+    """The reader of a node of the lab of that name; one a node, however often a cell is run."""
     with _hubs_lock:
-        found = _hubs.get(lab)
+        found = _hubs.get((lab, node))
         if found is None or not found.running:
-            found = _hubs[lab] = Hub(lab)
+            found = _hubs[lab, node] = Hub(lab, node)
         return found
 
 

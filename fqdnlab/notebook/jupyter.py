@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fqdnlab.errors import FqdnlabError, SetupError
-from fqdnlab.lab import machine_service
+from fqdnlab.lab.backends import backend
 from fqdnlab.lab.shell import foreground
 
 __all__ = ["command", "environment", "main"]
 
 _CONFIG = Path(__file__).parent / "config"
 _PIP_LINE = "pip install 'fqdnlab[notebook]'"
+
+_START = "start.ipynb"  # opened first, where it is
 
 
 def command(folder: Path, browser: bool, port: int, more: Sequence[str] = ()) -> list[str]:
@@ -35,6 +37,8 @@ def command(folder: Path, browser: bool, port: int, more: Sequence[str] = ()) ->
     """
     words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     words.append(f"--ServerApp.port={port}")
+    if (folder / _START).exists():
+        words.append(f"--LabApp.default_url=/lab/tree/{_START}")
     if not browser:
         words.append("--no-browser")
     if os.geteuid() == 0:
@@ -69,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if importlib.util.find_spec("jupyterlab") is None:
             raise SetupError("JupyterLab is not installed here", _PIP_LINE)
         browser = not args.no_browser and _has_display()
-        with machine_service():
+        with backend().service():
             return foreground(command(folder, browser, args.port, more), environment(os.environ))
     except FqdnlabError as error:
         print(f"fqdnlab notebook: {error}", file=sys.stderr)

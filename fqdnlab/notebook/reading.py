@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from fqdnlab.errors import FqdnlabError
-from fqdnlab.lab.calls import Peer
+from fqdnlab.lab.reach import Reach
+from fqdnlab.lab.tail import Tail
 from fqdnlab.notebook.life import Held
 from fqdnlab.notebook.seen import Fault, Numbers, Proc, WorldName
-from fqdnlab.observer.client import FlowTail
-from fqdnlab.paths import LabPaths
 from fqdnlab.pb import control_pb2 as pb
 from fqdnlab.pb import control_pb2_grpc
-from fqdnlab.world.client import World
 
 __all__ = ["FlowReader", "StateReader", "processes_from", "settings_of"]
 
@@ -28,34 +26,48 @@ class StateReader:
     Parameters
     ----------
     lab : str
+    node : str
+        Whose.
     """
 
-    def __init__(self, lab: str) -> None:
-        paths = LabPaths(lab)
-        self._socket = paths.node_socket
-        self._node_peer = Peer(paths.node_socket, "the node service", "take the lab up again")
-        self._agent_peer = Peer(paths.agent_socket, "the agent", "restart it")
+    def __init__(self, lab: str, node: str) -> None:
+        self._reach = Reach(lab)
+        self._name = node
+        self.has_machine = self._reach.backend.has_machines
+        self._node_peer = self._reach.peer("node", node)
+        self._agent_peer = self._reach.peer("agent", node)
         self._node = control_pb2_grpc.NodeStub(self._node_peer.channel)
         self._agent = control_pb2_grpc.AgentStub(self._agent_peer.channel)
-        self._world = World(paths.world_socket, timeout=_SECONDS)
+        self._world = self._reach.world(_SECONDS)
 
     def is_down(self) -> bool:
         """Whether nothing of the lab is left; a node service that was killed leaves its socket."""
-        return not self._socket.exists()
+        try:
+            return not self._reach.exists()
+        except FqdnlabError:  # the backend cannot tell now
+            return False
 
     def status(self) -> pb.NodeStatus:
         """Processes, endpoints, settings.  Raises UnavailableError."""
         found: pb.NodeStatus = self._node_peer.call(
             self._node.Status, pb.NodeStatusRequest(), _SECONDS
         )
+        if all(p.name != "world" for p in found.process):  # on a machine of its own, it is asked
+            found.process.add(name="world", state="running")
         return found
 
     def faults(self) -> tuple[Fault, ...]:
-        """Faults that were delivered.  Raises UnavailableError."""
+        """Faults that were delivered to processes, oldest first.  Raises UnavailableError."""
         reply = self._node_peer.call(self._node.ListFaults, pb.ListFaultsRequest(), _SECONDS)
-        return tuple(
-            Fault(f.time, f.process, f.action, f.pid, f.generation, f.note) for f in reply.fault
-        )
+        return _plain(reply.fault)
+
+    def machine_faults(self) -> tuple[Fault, ...]:
+        """What this process did to the node's machine and its link, oldest first."""
+        return _plain(f for f in self._reach.backend.noted if f.note == self._name)
+
+    def machine_answers(self) -> None:
+        """It goes on, whoever had it do so."""
+        self._reach.backend.note_back(self._name, "vm")
 
     def numbers(self) -> Numbers | None:
         """What the agent says that the kernel holds; None if it does not answer."""
@@ -72,6 +84,7 @@ class StateReader:
             found.proxy_acked_revision,
             found.attach,
             tuple(found.warnings),
+            found.time_scale,
         )
 
     def mappings(self) -> list[Held] | None:
@@ -120,6 +133,11 @@ class StateReader:
         self._world.close()
         self._node_peer.close()
         self._agent_peer.close()
+        self._reach.close()
+
+
+def _plain(records: Iterable[pb.FaultRecord]) -> tuple[Fault, ...]:
+    return tuple(Fault(f.time, f.process, f.action, f.pid, f.generation, f.note) for f in records)
 
 
 def processes_from(status: pb.NodeStatus, before: dict[str, Proc]) -> dict[str, Proc]:
@@ -158,11 +176,14 @@ class FlowReader:
     Parameters
     ----------
     lab : str
+    node : str
+        Whose.
     """
 
-    def __init__(self, lab: str) -> None:
-        self._peer = Peer(LabPaths(lab).observer_socket, "the observer", "restart it")
-        self._tail = FlowTail(self._peer.channel, last=_FIRST_FLOWS)
+    def __init__(self, lab: str, node: str) -> None:
+        self._reach = Reach(lab)
+        self._peer = self._reach.peer("observer", node)
+        self._tail = Tail(self._peer, last=_FIRST_FLOWS)
         self.lost = 0
 
     def fresh(self) -> Iterable[Any]:
@@ -176,3 +197,4 @@ class FlowReader:
     def close(self) -> None:
         """Let go of the observer."""
         self._peer.close()
+        self._reach.close()

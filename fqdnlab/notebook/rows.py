@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-__all__ = ["COLUMNS", "is_shown", "rate_kind", "view"]
+from fqdnlab.model.names import fqdn_matcher
+from fqdnlab.model.policy import FQDNSelector
+
+__all__ = ["COLUMNS", "view"]
 
 #: Of what `view` returns, in order.
 COLUMNS = (
@@ -25,6 +29,7 @@ COLUMNS = (
     "short",
     "rule",
     "uuid",
+    "port",
 )
 
 #: kind: a allowed, d dropped or refused, w resolved and not (yet, any more) open, q on its way.
@@ -40,20 +45,6 @@ _WHY = {
 }
 
 
-def is_shown(row: Mapping[str, Any]) -> bool:
-    """Whether the row has a line of its own: a question that was forwarded has its answer's."""
-    return bool(row["result"] != "ASKED")
-
-
-def rate_kind(row: Mapping[str, Any]) -> str:
-    """``allowed``, ``dropped`` or ``asked``: what it counts as per second; or nothing."""
-    if row["kind"] == "dns":
-        return "asked" if is_shown(row) else ""
-    if row["verdict"] == "DROPPED":
-        return "dropped"
-    return "allowed" if row["verdict"] == "FORWARDED" and not row["is_reply"] else ""
-
-
 def view(number: int, row: Mapping[str, Any]) -> list[Any]:
     """The values of `COLUMNS`; ``time`` in Unix milliseconds."""
     dns = row["kind"] == "dns"
@@ -66,21 +57,39 @@ def view(number: int, row: Mapping[str, Any]) -> list[Any]:
         _kind(row),
         _word(row),
         _why(row),
-        _short_rule(row["rule"]),
+        _short_rule(row["rule"], row["name"]),
         row["rule"],
         row["uuid"],
+        _port(row),
     ]
 
 
-_SELECTOR = re.compile(r"match(?:Name|Pattern) (\S+)")
+def _port(row: Mapping[str, Any]) -> str:
+    """The port of a packet; '' for a ping, a record of DNS, and what has none."""
+    has = row["kind"] == "packet" and not row["protocol"].startswith("ICMP")
+    return str(row["port"]) if has and row["port"] is not None else ""
 
 
-def _short_rule(rule: str) -> str:
-    """What a rule selects by name, else where it stands: ``*.cdn.example.com``, ``egress[1]``."""
-    names = _SELECTOR.findall(rule)
-    if names:
-        return str(names[-1]).strip('",')
-    return rule.split(" ", 1)[-1]
+_PLACE = re.compile(r"(?:in|e)gress(?:Deny)?\[\d+\]")
+_SELECTOR = re.compile(r"match(Name|Pattern) ([^\s,]+)")
+
+
+@lru_cache(maxsize=4096)  # few of them, asked for with every row
+def _short_rule(rule: str, name: str) -> str:
+    """The selector of a rule that has the name, else where it stands: ``egress[1]``."""
+    selectors = _SELECTOR.findall(rule)
+    if len(selectors) == 1:
+        return str(selectors[0][1]).strip('"')
+    for kind, text in selectors:
+        if _selects(kind, text.strip('"'), name):
+            return str(text).strip('"')
+    where = _PLACE.search(rule)
+    return where[0] if where else rule.split(" ", 1)[-1]
+
+
+def _selects(kind: str, text: str, name: str) -> bool:
+    selector = FQDNSelector(text) if kind == "Name" else FQDNSelector("", text)
+    return bool(name) and fqdn_matcher(selector)(name)
 
 
 def _kind(row: Mapping[str, Any]) -> str:

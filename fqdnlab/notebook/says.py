@@ -27,11 +27,12 @@ class Says(Panel):
         """Put what was seen into words."""
         said = say(seen)
         self.said = {"text": said.text, "more": said.more, "level": said.level}
-        self.facts = _facts(seen)
+        self.facts = _facts(seen, self._several)
 
 
-def _facts(seen: Seen) -> str:
-    parts = [_count(seen.endpoints, "endpoint", "endpoints")]
+def _facts(seen: Seen, several: bool) -> str:
+    parts = [seen.node] if several else []
+    parts += [_count(seen.endpoints, "endpoint", "endpoints")]
     parts.append(_count(seen.policies, "policy", "policies"))
     parts.append(f"TTL time × {seen.time_scale:g}")
     return " · ".join(parts)

@@ -49,6 +49,7 @@ class Numbers:
     acknowledged: int = 0
     attach: str = ""
     warnings: tuple[str, ...] = ()
+    time_scale: float = 0.0  # 0: it has not said
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Seen:
 
     Attributes
     ----------
-    lab : str
+    lab, node : str
     time : float
         Unix seconds.
     trouble : str
@@ -108,7 +109,10 @@ class Seen:
     endpoints, selected, policies, unenforced : int
         How many there are; how many endpoints a policy selects; policies, and those of them that
         are accepted and not enforced.
-    faults : tuple of Fault
+    faults, machine_faults : tuple of Fault
+        Delivered to processes; to the node's machine and its link, by this process.
+    has_machine : bool
+        Whether the node is a machine of its own, which can be suspended, reset, cut off.
     world : tuple of WorldName
     changes : tuple of Change
     waiting : tuple of (str, str)
@@ -117,10 +121,11 @@ class Seen:
     flows, lost : int
         Seen by the observer, and known to be missing.
     time_scale, hold : float
-        Settings that a sentence needs.
+        Lab seconds a second, as the agent last said it; the setting.
     """
 
     lab: str
+    node: str = ""
     time: float = 0.0
     trouble: str = ""
     down: bool = False
@@ -131,6 +136,8 @@ class Seen:
     policies: int = 0
     unenforced: int = 0
     faults: tuple[Fault, ...] = ()
+    machine_faults: tuple[Fault, ...] = ()
+    has_machine: bool = False
     world: tuple[WorldName, ...] = ()
     changes: tuple[Change, ...] = ()
     waiting: tuple[tuple[str, str], ...] = ()
@@ -143,3 +150,15 @@ class Seen:
     def process(self, name: str) -> Proc:
         """The process of that name; one in state ``unknown`` if there is none."""
         return self.processes.get(name) or Proc(name)
+
+    def hung_since(self, name: str) -> float:
+        """When a process was hung; `Proc.since` is when it began, if nobody told of the fault."""
+        process = self.process(name)
+        stops = [f.time for f in self.faults if _hung(f, process)]
+        return max([process.since, *stops])
+
+
+def _hung(fault: Fault, process: Proc) -> bool:
+    """Whether a fault hung this very process."""
+    told = (fault.process, fault.action, fault.pid)
+    return told == (process.name, "stop", process.pid)

@@ -6,9 +6,12 @@ time that has passed since T (Unix seconds), so that a text stays the same while
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fqdnlab.notebook.machine_card import away
 from fqdnlab.notebook.seen import Proc, Seen
+from fqdnlab.plots.intervals import Outage
 
 __all__ = ["Said", "say"]
 
@@ -42,6 +45,14 @@ def say(seen: Seen) -> Said:
             "",
             "gone",
         )
+    gone = away(seen)
+    if "vm" in gone:
+        return Said(
+            f"The node's machine stands still since **{{ago:{gone['vm'].start:.1f}}}** ago, with "
+            "all that runs on it: what is shown is how things were. Resume it, and it goes on.",
+            "",
+            "gone",
+        )
     if seen.trouble:
         return Said(
             "The node service does not answer: what is shown is how things were, and what was "
@@ -52,7 +63,7 @@ def say(seen: Seen) -> Said:
         )
     told = [
         words
-        for words in (_agent(seen), _proxy(seen), _observer(seen), _world(seen))
+        for words in (_link(gone), _agent(seen), _proxy(seen), _observer(seen), _world(seen))
         if words is not None
     ]
     if told:
@@ -65,11 +76,11 @@ def _n(count: int, one: str, many: str = "") -> str:
     return f"**{count:,}** {one if count == 1 else many or one + 's'}"
 
 
-def _away(process: Proc, name: str) -> str | None:
+def _away(seen: Seen, process: Proc, name: str) -> str | None:
     """How a process came to be away, if it is."""
     ago = f"**{{ago:{process.since:.1f}}}**"
     if process.state == "stopped":
-        return f"{name} has been hung for {ago}."
+        return f"{name} has been hung for **{{ago:{seen.hung_since(process.name):.1f}}}**."
     if process.state != "dead":
         return None
     if "SIGKILL" in process.last_exit:
@@ -78,9 +89,19 @@ def _away(process: Proc, name: str) -> str | None:
     return f"{name} ended {ago} ago{ended}."
 
 
+def _link(gone: Mapping[str, Outage]) -> str | None:
+    if "link" not in gone:
+        return None
+    return (
+        f"The link between the node and the internet has been cut for "
+        f"**{{ago:{gone['link'].start:.1f}}}**. Questions time out, and so do connections that "
+        "are allowed; each packet is judged as before."
+    )
+
+
 def _agent(seen: Seen) -> str | None:
     process = seen.process("agent")
-    how = _away(process, "The agent")
+    how = _away(seen, process, "The agent")
     if how is None:
         return None
     resolves = seen.process("proxy").state == "running"
@@ -112,7 +133,7 @@ def _agent(seen: Seen) -> str | None:
 
 
 def _proxy(seen: Seen) -> str | None:
-    how = _away(seen.process("proxy"), "The DNS proxy")
+    how = _away(seen, seen.process("proxy"), "The DNS proxy")
     if how is None:
         return None
     return (
@@ -122,12 +143,12 @@ def _proxy(seen: Seen) -> str | None:
 
 
 def _observer(seen: Seen) -> str | None:
-    how = _away(seen.process("observer"), "The observer")
+    how = _away(seen, seen.process("observer"), "The observer")
     return how and f"{how} Every packet is judged as before, but nobody sees it."
 
 
 def _world(seen: Seen) -> str | None:
-    how = _away(seen.process("world"), "The world")
+    how = _away(seen, seen.process("world"), "The world")
     return how and f"{how} No DNS server and no web server answers."
 
 
@@ -164,7 +185,7 @@ def _well(seen: Seen) -> str:
             f"**{seen.selected:,}** of {_n(seen.endpoints, 'endpoint')} "
             f"{'is' if seen.selected == 1 else 'are'} under policy; "
             f"{_n(seen.numbers.addresses, 'address', 'addresses')} "
-            f"{'is' if seen.numbers.addresses == 1 else 'are'} open by name."
+            f"{'is' if seen.numbers.addresses == 1 else 'are'} known by name."
         )
     if seen.unenforced:
         words.append(f"{_n(seen.unenforced, 'policy', 'policies')} accepted but not enforced.")

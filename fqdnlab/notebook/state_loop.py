@@ -9,8 +9,9 @@ from dataclasses import replace
 from fqdnlab.errors import FqdnlabError
 from fqdnlab.notebook.bins import Bins
 from fqdnlab.notebook.life import Lives
+from fqdnlab.notebook.machine_card import away
 from fqdnlab.notebook.reading import StateReader, processes_from, settings_of
-from fqdnlab.notebook.seen import Seen
+from fqdnlab.notebook.seen import Change, Seen
 from fqdnlab.notebook.world_changes import changes
 
 __all__ = ["StateLoop"]
@@ -26,15 +27,15 @@ class StateLoop:
 
     Parameters
     ----------
-    lab : str
+    lab, node : str
     lives : Lives
         Told of mappings.
     lock : RLock
         Held while `lives` and the bins are touched.
     """
 
-    def __init__(self, lab: str, lives: Lives, lock: threading.RLock) -> None:
-        self._reader = StateReader(lab)
+    def __init__(self, lab: str, node: str, lives: Lives, lock: threading.RLock) -> None:
+        self._reader = StateReader(lab, node)
         self._lives = lives
         self._lock = lock
         self._due: dict[str, float] = {}
@@ -54,13 +55,18 @@ class StateLoop:
     def read(self, before: Seen, bins: Bins) -> Seen:
         """The lab now; what does not answer is as it was `before`."""
         now = time.time()
+        reader = self._reader
+        done = reader.machine_faults()
+        before = replace(before, machine_faults=done, has_machine=reader.has_machine)
         try:
-            status = self._reader.status()
-            faults = self._reader.faults()
+            status = reader.status()
+            faults = reader.faults()
         except FqdnlabError as error:
-            down = self._reader.is_down()
+            down = "vm" not in away(before) and reader.is_down()
             return replace(before, time=now, trouble=error.message, down=down)
-        time_scale, hold = settings_of(status)
+        if "vm" in away(before):
+            reader.machine_answers()
+        begun, hold = settings_of(status)
         seen = replace(
             before,
             time=now,
@@ -69,7 +75,7 @@ class StateLoop:
             processes=processes_from(status, dict(before.processes)),
             endpoints=len(status.endpoint),
             faults=faults,
-            time_scale=time_scale,
+            time_scale=before.numbers.time_scale or begun,
             hold=hold,
         )
         seen = self._of_agent(seen)
@@ -85,7 +91,8 @@ class StateLoop:
                 self._lives.take_mappings(None, seen.time)
             return seen
         numbers = self._reader.numbers()
-        seen = replace(seen, numbers=numbers or seen.numbers)
+        if numbers is not None:
+            seen = replace(_speed_noted(seen, numbers.time_scale), numbers=numbers)
         if self._is_due("policies", _POLICY_SECONDS):
             counts = self._reader.policies()
             if counts is not None:
@@ -107,3 +114,13 @@ class StateLoop:
             return seen
         fresh = changes(seen.world, names, time.time())
         return replace(seen, world=names, changes=(*seen.changes, *fresh)[-_KEPT_CHANGES:])
+
+
+def _speed_noted(seen: Seen, scale: float) -> Seen:
+    """Lab time goes at `scale`; a change is one that the timeline shows."""
+    if scale == seen.time_scale:
+        return seen
+    change = Change(seen.time, "", f"lab time {scale:g}×")
+    known = bool(seen.numbers.time_scale)  # the first reading is no change
+    changed = (*seen.changes, change)[-_KEPT_CHANGES:] if known else seen.changes
+    return replace(seen, time_scale=scale, changes=changed)

@@ -13,11 +13,27 @@ from fqdnlab.notebook.base import Panel, script
 from fqdnlab.notebook.seen import Seen
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fqdnlab.lab import Lab
 
-__all__ = ["Timeline"]
+__all__ = ["Pace", "Timeline"]
 
 _EVERY_SECONDS = 0.25
+
+
+class Pace:
+    """Says when the next picture is due: four a second at most.  Pure: time is an argument."""
+
+    def __init__(self) -> None:
+        self._last = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether one is to be sent at `now` (seconds of any clock); it counts as sent."""
+        if now - self._last < _EVERY_SECONDS:
+            return False
+        self._last = now
+        return True
 
 
 class Timeline(Panel):
@@ -34,14 +50,12 @@ class Timeline(Panel):
     seconds = traitlets.Int(90).tag(sync=True)
 
     def __init__(self, lab: Lab, **traits: Any) -> None:
-        self._drawn = 0.0
+        self._pace = Pace()
         super().__init__(lab, **traits)
 
     def show(self, seen: Seen) -> None:
         """Send a new picture, four times a second at most."""
-        now = time.monotonic()
-        if now - self._drawn >= _EVERY_SECONDS * 0.9:
-            self._drawn = now
+        if self._pace.due(time.monotonic()):
             self._send_picture(seen)
 
     def do_hello(self, content: Mapping[str, Any]) -> None:
@@ -60,7 +74,7 @@ class Timeline(Panel):
     def _send_picture(self, seen: Seen) -> None:
         picture = self._hub.picture(self.seconds)
         since = picture["now"] - self.seconds
-        picture["bands"] = bands(seen.faults, since, picture["now"])
+        picture["bands"] = bands([*seen.faults, *seen.machine_faults], since, picture["now"])
         picture["changes"] = [
             {"time": c.time, "text": c.text} for c in seen.changes if c.time >= since
         ]
@@ -70,13 +84,16 @@ class Timeline(Panel):
         from fqdnlab.plots import timeline  # plotly: only where it is used
 
         end = time.time()
-        flows = self._lab.flows()
-        packets = flows[flows["kind"] == "packet"] if not flows.empty else flows
+        lab = self.hands.lab  # of the panels': a cell that runs may be reading the user's
+
+        def mine(frame: pd.DataFrame) -> pd.DataFrame:
+            return frame[frame["node"] == self.node] if self._several else frame
+
         changes = [{"time": c.time, "text": c.text} for c in self._hub.seen.changes]
         figure = timeline(
-            packets,
-            self._lab.queries(),
-            self._lab.faults(),
+            mine(lab.flows()),
+            mine(lab.queries()),
+            mine(lab.faults()),
             changes,
             t0=end - self.seconds,
             end=end,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from fqdnlab.notebook.world_edit import number
 if TYPE_CHECKING:
     from fqdnlab.lab import Lab
 
-__all__ = ["Traffic"]
+__all__ = ["Traffic", "in_words"]
 
 _LOOK_SECONDS = 1.0
 _MOST_RATE = 2000
@@ -33,6 +34,32 @@ KINDS = {
     "hold": "one long connection",
     "look-up": "look up alone",
 }
+#: A part of what the client says of an error → it in a few words; the first that is in it counts.
+_ERRORS = {
+    "gaierror: [Errno -2]": "no such name",
+    "gaierror: [Errno -5]": "no address",
+    "gaierror": "look-up failed",
+    "TimeoutError": "timed out",
+    "timed out": "timed out",
+    "ConnectionRefusedError": "connection refused",
+    "ConnectionResetError": "connection reset",
+    "BrokenPipeError": "connection reset",
+    "too slow": "too slow: connections wait",
+    "unreachable": "unreachable",
+    "Operation not permitted": "not permitted",
+}
+_RCODES = {"0": "answered", "2": "server failed", "3": "no such name", "5": "refused"}
+_SYSTEM = re.compile(r"^\w+: (?:\[Errno -?\d+\] )?")
+
+
+def in_words(last: str) -> str:
+    """What came last, in a few words: an address as it is, an error without the system's names."""
+    if last.startswith("rcode "):
+        return _RCODES.get(last.removeprefix("rcode "), last)
+    for part, words in _ERRORS.items():
+        if part in last:
+            return words
+    return _SYSTEM.sub("", last)
 
 
 @dataclass(frozen=True)
@@ -52,7 +79,8 @@ class _Started:
             "started": counts.started,
             "ok": counts.ok,
             "failed": counts.failed,
-            "last": counts.last,
+            "last": in_words(counts.last),
+            "whole": counts.last,
             "running": traffic.running,
         }
 
@@ -89,8 +117,8 @@ class Traffic(Panel):
     def _read(self) -> None:
         if not self.is_looked_at():
             return
-        with suppress(FqdnlabError, ValueError):  # the node is away, or the lab was closed
-            self.endpoints = [e.name for e in self._lab.endpoints()]
+        with suppress(FqdnlabError):  # the node is away
+            self.endpoints = [e.name for e in self.hands.endpoints()]
         self._draw()
 
     def _draw(self) -> None:
@@ -107,9 +135,7 @@ class Traffic(Panel):
                 raise UsageError("no name is given", "expected a name, as api.example.com")
             port = int(number("port", content.get("port", ""), 1, 65535))
             rate = number("rate per second", content.get("rate", ""), 0.01, _MOST_RATE, whole=False)
-            found = next((e for e in self._lab.endpoints() if e.name == given["endpoint"]), None)
-            if found is None:
-                raise UsageError(f"there is no endpoint {given['endpoint']!r}", "make it first")
+            found = self.hands.endpoint(given["endpoint"])
             traffic = Running(found, given["kind"], given["name"], port, rate, 0.0)  # type: ignore[arg-type]
             with _guard:
                 one = _Started(next(_numbers), traffic, str(self.model_id))

@@ -10,7 +10,6 @@ import traitlets
 
 from fqdnlab.explain import explain_row
 from fqdnlab.notebook.base import Panel, script
-from fqdnlab.notebook.hands import hands
 from fqdnlab.notebook.seen import Seen
 from fqdnlab.notebook.styles import styled
 from fqdnlab.notebook.way_model import count, picture
@@ -38,7 +37,6 @@ class Way(Panel):
     picture: Any = traitlets.Dict().tag(sync=True)
 
     def __init__(self, lab: Lab, **traits: Any) -> None:
-        self._hands = hands(lab.name)
         self._row: Mapping[str, Any] | None = None
         self._known: Explanation | None = None
         self._key: Hashable = None
@@ -71,7 +69,7 @@ class Way(Panel):
 
         def read() -> str:
             try:
-                known = explain_row(self._hands.facts(), row)
+                known = explain_row(self.hands.facts(), row)
             except Exception:
                 if row is self._row:  # another row's way would be taken for this one's
                     self._known, self.picture = None, {}

@@ -11,7 +11,6 @@ from fqdnlab.errors import UsageError
 from fqdnlab.explain import Explanation, Facts, Remedy, explain_row, forecast
 from fqdnlab.explain.explanation import GLYPHS
 from fqdnlab.notebook.base import Panel, script
-from fqdnlab.notebook.hands import hands
 from fqdnlab.notebook.seen import Seen
 from fqdnlab.notebook.styles import styled
 
@@ -39,7 +38,6 @@ class Why(Panel):
     names: Any = traitlets.List().tag(sync=True)
 
     def __init__(self, lab: Lab, **traits: Any) -> None:
-        self._hands = hands(lab.name)
         self._about: Mapping[str, Any] = {}
         self._remedy: Explanation | None = None
         super().__init__(lab, **traits)
@@ -57,7 +55,7 @@ class Why(Panel):
         """A view has come: it wants to know whom it can ask about."""
 
         def read() -> str:
-            self.endpoints = [e.name for e in self._hands.endpoints()]
+            self.endpoints = [e.name for e in self.hands.endpoints()]
             return ""
 
         self.act(read, "endpoints")
@@ -75,8 +73,10 @@ class Why(Panel):
         remedy = explanation.remedy
 
         def deliver() -> str:
-            self._hands.lab.carry_out(explanation)
-            self._show(self._read())
+            try:
+                self.hands.lab.carry_out(explanation, self.hands.facts())
+            finally:
+                self._show(self._read())
             return f"Done: {label_of(remedy)}."
 
         self.act(deliver, "remedy")
@@ -91,7 +91,7 @@ class Why(Panel):
         self.act(read, "explain")
 
     def _read(self) -> Explanation:
-        return explained(self._hands.facts(), self._about)
+        return explained(self.hands.facts(), self._about)
 
     def _show(self, explanation: Explanation) -> None:
         self._remedy = explanation

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from fqdnlab.errors import FqdnlabError, UsageError
+from fqdnlab.lab.reach import Reach
 from fqdnlab.notebook.base import Panel, script
 from fqdnlab.notebook.seen import Seen
 from fqdnlab.notebook.ticker import Ticker
@@ -21,8 +22,6 @@ from fqdnlab.notebook.world_edit import (
     read_addresses,
     words_of,
 )
-from fqdnlab.paths import LabPaths
-from fqdnlab.world.client import World
 
 if TYPE_CHECKING:
     from fqdnlab.lab import Lab
@@ -53,7 +52,8 @@ class WorldTable(Panel):
 
     def __init__(self, lab: Lab, **traits: Any) -> None:
         # its own client, which ends with the panel: `lab.world` ends with the object
-        self._world = World(LabPaths(lab.name).world_socket, timeout=_CALL_SECONDS)
+        self._reach = Reach(lab.name)
+        self._world = self._reach.world(_CALL_SECONDS)
         self._mine: Ticker | None = None
         super().__init__(lab, **traits)
         self._look = Ticker(f"world-{lab.name}", _LOOK_SECONDS, self._read_faults)
@@ -202,7 +202,8 @@ class WorldTable(Panel):
             else:
                 self._world.fault(name, **BEHAVIOURS[how])
             self._read_faults()
-            return f"{name or 'The resolver, for every name,'} is {words_of(BEHAVIOURS[how])}."
+            said = words_of(BEHAVIOURS[how]) or "normal"
+            return f"{name or 'The resolver, for every name,'} is {said}."
 
         self.act(behave, f"behave:{how}")
 
@@ -261,4 +262,5 @@ class WorldTable(Panel):
         self._look.stop()
         self._stop_churn()
         self._world.close()
+        self._reach.close()
         super().close()

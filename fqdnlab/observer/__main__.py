@@ -26,6 +26,7 @@ from fqdnlab.datapath.maps import Maps
 from fqdnlab.errors import FqdnlabError, SetupError
 from fqdnlab.leave import leave
 from fqdnlab.metrics import Family, exposition, serve_metrics
+from fqdnlab.model.place import node_name
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.observer.context import Clock, Context
 from fqdnlab.observer.counters import Counters, families
@@ -52,14 +53,15 @@ _log = logging.getLogger("fqdnlab.observer")
 class Observer:
     """Everything of one observer; `run` returns when it was told to stop."""
 
-    def __init__(self, lab: str, settings: LabSettings, paths: LabPaths) -> None:
+    def __init__(self, lab: str, settings: LabSettings, paths: LabPaths, index: int = 1) -> None:
         self._paths = paths
         self._clock = Clock()
         self._names = NameHistory(settings.time_scale, settings.min_ttl)
         self._rules = RulesFile(paths.rules_file, self._clock.to_boottime)
         self._history = History(settings.flow_history)
         self._counters = Counters()
-        self._node_name = f"{_CLUSTER}/{lab}"
+        other = f"-{node_name(index)}" if index > 1 else ""
+        self._node_name = f"{_CLUSTER}/{lab}{other}"
         self._intake: Intake | None = None
         self._stopped = False
 
@@ -137,6 +139,7 @@ class Observer:
         if self._stopped:
             intake.stop()
         self._rules.refresh()
+        self._follow_time()
 
         def render() -> str:
             self._rules.refresh()
@@ -156,10 +159,16 @@ class Observer:
             one("rules_faults_total", "counter", "Unreadable rules files", self._rules.faults),
         ]
 
+    def _follow_time(self) -> None:
+        clock = self._rules.latest.clock
+        if clock is not None:
+            self._names.follow(clock)
+
     def _tick(self, journal: Journal) -> None:
         journal.write()
         self._clock.refresh()
         self._rules.refresh()
+        self._follow_time()
 
 
 def _serve(service: ObserverService, path: Path) -> grpc.Server:
@@ -208,6 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the process; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m fqdnlab.observer", description=__doc__)
     parser.add_argument("--lab", required=True)
+    parser.add_argument("--index", type=int, default=1, help="of the node")
     parser.add_argument("--settings", default="{}", help="JSON, see fqdnlab.model.settings")
     parser.add_argument("--ready-fd", type=int, default=-1)
     given = parser.parse_args(arguments)
@@ -217,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 50)  # slots make no cycles; looking for them costs a tenth
     try:
         settings = LabSettings.from_json(given.settings)
-        observer = Observer(given.lab, settings, LabPaths(given.lab))
+        observer = Observer(given.lab, settings, LabPaths(given.lab), given.index)
         signal.signal(signal.SIGTERM, observer.stop)
         signal.signal(signal.SIGINT, observer.stop)
         observer.run(given.ready_fd)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import chain
 from threading import Lock
 from typing import NamedTuple
 
+from fqdnlab.model.labtime import LabClock
 from fqdnlab.observer.dnswire import Message
 
 __all__ = ["NameHistory", "Told"]
@@ -63,7 +65,8 @@ class NameHistory:
     """
 
     def __init__(self, time_scale: float = 1.0, min_ttl: int = 0, limit: int = 131_072) -> None:
-        self._scale = time_scale
+        self._clock = LabClock(time_scale)
+        self._begun = False
         self._min_ttl = min_ttl
         self._limit = limit
         self._spells: OrderedDict[tuple[int, str], list[_Spell]] = OrderedDict()
@@ -92,9 +95,24 @@ class NameHistory:
                 self._settle()
             self._fresh[key] = _Given(at, at, early, self._span(message))
 
+    def follow(self, clock: LabClock) -> None:
+        """Lab time goes by `clock`: what was to end later than it began ends so much later.
+
+        The first one says how time goes already.
+        """
+        with self._lock:
+            self._settle()
+            if self._begun and clock != self._clock:
+                for spell in (s for s in chain(*self._spells.values()) if s.end > clock.boot_ns):
+                    spell.end = self._clock.moved(spell.end, clock.scale, clock.boot_ns)
+            self._clock, self._begun = clock, True
+
     def _span(self, message: Message) -> int:
         """How long its addresses hold, ns."""
-        return int(max(message.ttl, self._min_ttl) / self._scale * 1e9)
+        return self._lab_seconds(max(message.ttl, self._min_ttl))
+
+    def _lab_seconds(self, seconds: int) -> int:
+        return int(seconds / self._clock.scale * 1e9)
 
     def _settle(self) -> None:
         for (endpoint, message), told in self._fresh.items():
@@ -106,7 +124,7 @@ class NameHistory:
     def _learn(
         self, endpoint: int, address: str, name: str, at: int, last: int, ttl: int, early: str
     ) -> None:
-        end = last + int(max(ttl, self._min_ttl) / self._scale * 1e9)
+        end = last + self._lab_seconds(max(ttl, self._min_ttl))
         told = Told(endpoint, address, name, at, end, early)
         if self._add(told) and len(self._new) < self._limit:
             self._new.append(told)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fqdnlab.model.labtime import LabClock
+
 __all__ = ["EndpointNames", "Rule", "Rules", "RulesFile", "parse_rules"]
 
 T = TypeVar("T")
@@ -58,6 +60,7 @@ class Rules:
     endpoints: dict[int, EndpointNames] = field(default_factory=dict)
     addresses: dict[str, EndpointNames] = field(default_factory=dict)
     identities: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    clock: LabClock | None = None
 
     @property
     def size(self) -> int:
@@ -85,7 +88,9 @@ def parse_rules(text: str) -> Rules:
                 if address:
                     addresses[str(ipaddress.ip_address(address))] = one
         identities = {int(i): tuple(v) for i, v in data.get("identities", {}).items()}
-        return Rules(int(data.get("revision", 0)), rules, endpoints, addresses, identities)
+        clock = LabClock.from_row(data["time"]) if "time" in data else None
+        revision = int(data.get("revision", 0))
+        return Rules(revision, rules, endpoints, addresses, identities, clock)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a rules file: {error!r}") from error
 

@@ -14,22 +14,31 @@ __all__ = ["Interval", "Outage", "mapping_intervals", "outages", "sampled_interv
 
 @dataclass(frozen=True)
 class Outage:
-    """A time in which a process was away, or a moment at which it was exchanged.
+    """A time in which a process or a machine was away, or a moment at which it was exchanged.
 
     Attributes
     ----------
     process : str
-        ``agent``, ``proxy``, ``observer``.
+        ``agent``, ``proxy``, ``observer``; ``vm``, ``link`` (between it and the internet).
     what : str
-        ``killed``, ``hung``, ``upgraded``.
+        ``killed``, ``hung``, ``upgraded``; ``suspended``, ``reset``; ``cut``.
     start, stop : float
         Seconds on the axis of the records; equal for a moment.
+    node : str
+        Where it is; empty in a lab with one node.
     """
 
     process: str
     what: str
     start: float
     stop: float
+    node: str = ""
+
+    @property
+    def text(self) -> str:
+        """What happened, in a few words."""
+        process = "machine" if self.process == "vm" else self.process
+        return " ".join(word for word in (self.node, process, self.what) if word)
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,9 @@ class Interval:
     state: str
 
 
-_DOWN = {"kill": "killed", "stop": "hung"}
-_UP = {"start", "restart", "continue"}
-_MOMENT = {"upgrade": "upgraded"}
+_DOWN = {"kill": "killed", "stop": "hung", "suspend": "suspended", "cut": "cut"}
+_UP = {"start", "restart", "continue", "resume", "mend"}
+_MOMENT = {"upgrade": "upgraded", "reset": "reset"}
 
 
 def outages(faults: Iterable[Mapping[str, Any]], end: float) -> list[Outage]:
@@ -64,23 +73,25 @@ def outages(faults: Iterable[Mapping[str, Any]], end: float) -> list[Outage]:
     Parameters
     ----------
     faults : iterable of mapping
-        With ``time`` (seconds), ``process``, ``action``; in order of time.
+        With ``time`` (seconds), ``process``, ``action``; in order of time.  Where the lab has
+        several nodes, ``node`` too.
     end : float
         Where the axis ends: what is still away then is away until then.
     """
-    down: dict[str, tuple[str, float]] = {}
+    down: dict[tuple[str, str], Outage] = {}
     found: list[Outage] = []
     for fault in faults:
-        process, action, time = fault["process"], fault["action"], float(fault["time"])
+        action, time = fault["action"], float(fault["time"])
+        process, node = str(fault["process"]), str(fault.get("node", ""))
         if action in _DOWN:
-            down.setdefault(process, (_DOWN[action], time))
-        elif action in _UP and process in down:
-            what, since = down.pop(process)
-            found.append(Outage(process, what, since, time))
+            down.setdefault((node, process), Outage(process, _DOWN[action], time, end, node))
+        elif (node, process) in down and (action in _UP or action in _MOMENT):
+            found.append(replace(down.pop((node, process)), stop=time))
         elif action in _MOMENT:
-            found.append(Outage(process, _MOMENT[action], time, time))
-    found.extend(Outage(p, what, since, end) for p, (what, since) in down.items())
-    return sorted(found, key=lambda o: (o.start, o.process))
+            found.append(Outage(process, _MOMENT[action], time, time, node))
+        if action == "reset" and (node, "link") in down:  # it comes up with its link
+            found.append(replace(down.pop((node, "link")), stop=time))
+    return sorted([*found, *down.values()], key=lambda o: (o.start, o.process))
 
 
 def mapping_intervals(
@@ -167,7 +178,7 @@ def _moments(
     moments: dict[tuple[str, str], list[float]] = {}
     for record in queries:
         if record.get("mapping_state") == "waits":
-            time = next((o.stop for o in agent_away if o.start <= record["time"] <= o.stop), None)
+            time = _back(record, agent_away)
         else:
             time = float(record["time"])
         if time is None:
@@ -182,6 +193,12 @@ def _agent(away: Iterable[Outage]) -> list[Outage]:
     return [o for o in away if o.process == "agent" and o.stop > o.start]
 
 
+def _back(record: Mapping[str, Any], agent_away: Sequence[Outage]) -> float | None:
+    """When the agent came back that was away at that record's time, on its node."""
+    node, time = str(record.get("node", "")), float(record["time"])
+    return next((o.stop for o in agent_away if o.node == node and o.start <= time <= o.stop), None)
+
+
 def _of_record(record: Mapping[str, Any], away: list[Outage], end: float) -> list[Interval]:
     time, name = float(record["time"]), str(record["query"]).rstrip(".")
     if record["verdict"] == "DROPPED":
@@ -192,7 +209,8 @@ def _of_record(record: Mapping[str, Any], away: list[Outage], end: float) -> lis
         if record.get("mapping_state") != "waits":
             made.append(Interval(name, address, time, min(end, time + ttl), "enforced"))
             continue
-        back = next((o.stop for o in away if o.start <= time <= o.stop), end)
+        back = _back(record, away)
+        back = end if back is None else back
         made.append(Interval(name, address, time, back, "waits"))
         if back < end:
             made.append(Interval(name, address, back, min(end, back + ttl), "enforced"))

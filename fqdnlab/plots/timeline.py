@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from fqdnlab.model.flow_rates import rate_kind
 from fqdnlab.plots.intervals import (
     Interval,
     Outage,
@@ -48,12 +49,13 @@ def timeline(
     Parameters
     ----------
     flows : DataFrame
-        One row a packet event: ``time`` (Timestamp, UTC), ``verdict``, ``kind``.
+        Rows of ``lab.flows()``; what counts is `fqdnlab.model.flow_rates`' to say: ``time``
+        (Timestamp, UTC), ``kind``, ``verdict``, ``result``, ``is_reply``.
     queries : DataFrame
         One row a DNS answer or refusal: ``time``, ``query``, ``ips``, ``ttl`` (s), ``verdict``,
         ``mapping_state``.
     faults : DataFrame
-        ``time``, ``process``, ``action``.
+        ``time``, ``process``, ``action``; ``node`` in a lab with several.
     changes : sequence of mapping
         World changes: ``time`` (Unix seconds), ``text``.
     mappings : DataFrame, optional
@@ -123,10 +125,12 @@ def _fitting(span: float) -> float:
 
 
 def _bars(figure: go.Figure, rows: list[dict[str, Any]], width: float) -> None:
-    up: Counter[int] = Counter()
-    down: Counter[int] = Counter()
+    bars: dict[str, Counter[int]] = {kind: Counter() for kind in ("allowed", "dropped", "asked")}
     for row in rows:
-        (down if row["verdict"] == "DROPPED" else up)[int(row["time"] // width)] += 1
+        kind = rate_kind(row)
+        if kind:
+            bars[kind][int(row["time"] // width)] += 1
+    up, down = bars["allowed"], bars["dropped"]
     for counts, sign, colour, name in (
         (up, 1, ALLOWED, "▲ allowed"),
         (down, -1, DROPPED, "✕ dropped"),
@@ -183,7 +187,7 @@ def _fault_notes(away: list[Outage], span: float) -> list[Note]:
                 notes.append(Note(first.start, f"{label}{times}", BANDS[first.what], bold=True))
                 del runs[label]
         if one is not None:
-            label = f"{one.process} {one.what}"
+            label = one.text
             _, count, first = runs.get(label, (0.0, 0, one))
             runs[label] = (one.start, count + 1, first)
     return notes

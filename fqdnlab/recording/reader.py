@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
@@ -172,6 +173,13 @@ class Recording:
         frame = pd.DataFrame(rows, columns=columns)
         frame.attrs["units"] = {"time": tables.UNITS["time"], "count": "writes to maps"}
         return self._labelled(frame)
+
+    def time_scale(self, at: float | datetime | None = None) -> float:
+        """As `Lab.time_scale`, at a time; none: at the end."""
+        state = self._last("state", self._moment(at)) or {}
+        rules = json.loads(state.get("evidence", {}).get("rules") or "{}")
+        found = rules.get("time") or [self.settings.time_scale]
+        return float(found[0])
 
     def zones(self, at: float | datetime | None = None) -> list[RecordsOf]:
         """The world's records at a time; none: at the end."""

@@ -16,13 +16,14 @@ import grpc
 import fqdnlab
 from fqdnlab.errors import FqdnlabError, StateError, UsageError
 from fqdnlab.model import hubble_json
-from fqdnlab.observer.client import FlowTail
+from fqdnlab.patience import patiently
 from fqdnlab.recording.format import FORMAT, VERSION, Maps, line, map_changes, message
 from fqdnlab.recording.origin import commit, kernel, versions
 
 if TYPE_CHECKING:
     from fqdnlab.lab.explain import Gathered
     from fqdnlab.lab.lab import Lab
+    from fqdnlab.lab.node import Node
 
 __all__ = ["Recorder"]
 
@@ -35,6 +36,8 @@ class Recorder:
     Parameters
     ----------
     lab : Lab
+    node : Node
+        The one that is recorded.
     path : Path
         Of a file that is not there yet.
     seed : int or None
@@ -47,8 +50,9 @@ class Recorder:
         If the file is there already, or cannot be written.
     """
 
-    def __init__(self, lab: Lab, path: Path, seed: int | None, interval: float) -> None:
+    def __init__(self, lab: Lab, node: Node, path: Path, seed: int | None, interval: float) -> None:
         self.path = path
+        self.node = node
         self._lab = lab
         self._interval = interval
         self._lock = threading.RLock()
@@ -60,7 +64,7 @@ class Recorder:
         self._event = (0.0, -1)  # since of the agent, number of its last event
         self._next_metrics = 0.0
         self._broken: OSError | None = None
-        self._tail = FlowTail(lab.observer_channel)
+        self._tail = node.tail()
         try:
             self._file = path.open("x", encoding="utf-8")
         except OSError as error:
@@ -72,6 +76,7 @@ class Recorder:
         self._thread.start()
 
     def _header(self, seed: int | None) -> dict[str, Any]:
+        here = self._lab.backend.name == "netns"
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -79,8 +84,11 @@ class Recorder:
             "seed": seed,
             "settings": vars(self._lab.settings),
             "versions": versions(),
-            "kernel": kernel(),
-            "machine": platform.machine(),
+            "backend": self._lab.backend.name,
+            "node": self.node.name,
+            # elsewhere they are not this machine's, and no service tells them
+            "kernel": kernel() if here else "",
+            "machine": platform.machine() if here else "",
             "fqdnlab": fqdnlab.__version__,
             "commit": commit(),
         }
@@ -106,7 +114,7 @@ class Recorder:
         with self._lock:
             if self._file.closed:
                 return
-            self.take(self._lab.gather())
+            self.take(self._lab.gather(self.node.name))
             self._rest()
             self._file.flush()
 
@@ -162,7 +170,7 @@ class Recorder:
         since, last = self._event
         last = last if since == agent.since else -1
         try:
-            events = self._lab.dump()["events"]
+            events = self.node.dump()["events"]
         except FqdnlabError:
             return  # it dies just now; what it did is in the maps
         offset = seen.evidence.time - seen.evidence.boottime_ns / 1e9
@@ -175,12 +183,12 @@ class Recorder:
     def _rest(self) -> None:
         """Faults, policies as a person reads them, metrics."""
         now = time.time()
-        faults = self._lab.fault_records()
+        faults = self._lab.fault_records(self.node.name)
         for record in faults[self._faults :]:
             self._write("fault", record.time, fault=message(record))
         self._faults = len(faults)
         try:
-            policies = [message(p) for p in self._lab.policy_statuses()]
+            policies = [message(p) for p in self.node.policy_statuses()]
             self._change("policies", now, {"policies": policies})
         except FqdnlabError:
             pass  # the agent is dead: the last ones stand
@@ -188,7 +196,7 @@ class Recorder:
             self._metrics(now)
 
     def _metrics(self, now: float) -> None:
-        self._write("metrics", now, metrics=message(self._lab.read_metrics()))
+        self._write("metrics", now, metrics=message(self.node.metrics()))
         self._next_metrics = now + _METRICS_SECONDS
 
     # ------------------------------------------------------------ writing
@@ -227,7 +235,7 @@ class Recorder:
             If the file could not be written to its end; what was written opens.
         """
         self._stopping.set()
-        self._thread.join(30.0)
+        self._thread.join(patiently(30.0))
         with self._lock:
             if not self._file.closed:
                 self._finish()

@@ -32,12 +32,17 @@ class Caller:
         The control socket, or a channel to it (which stays the caller's).
     timeout : float
         Seconds for each call.
+    link : str
+        What carries the socket, for messages; empty: it is the world's own.
     """
 
-    def __init__(self, where: str | Path | grpc.Channel, timeout: float = _DEADLINE) -> None:
+    def __init__(
+        self, where: str | Path | grpc.Channel, timeout: float = _DEADLINE, link: str = ""
+    ) -> None:
         self._path = None if isinstance(where, grpc.Channel) else Path(where)
         self._own: grpc.Channel | None = None
         self._timeout = timeout
+        self._link = link
         self._lock = threading.Lock()
         if isinstance(where, grpc.Channel):
             self._stub = world_pb2_grpc.WorldStub(where)
@@ -67,14 +72,22 @@ class Caller:
             return getattr(stub, method)(request, timeout=self._timeout)
         except grpc.RpcError as error:
             if self._path is None or not _found_nobody(error):
-                raise _ours(error, self._timeout) from None
+                raise self._ours(error) from None
         with self._lock:
             if self._stub is stub:
                 self._connect()  # nothing was sent: to say it once more does it once
         try:
             return getattr(self._stub, method)(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise _ours(error, self._timeout) from None
+            raise self._ours(error) from None
+
+    def _ours(self, error: grpc.RpcError) -> FqdnlabError:
+        if self._link and _found_nobody(error):
+            return UnavailableError(
+                f"{self._link} is lost: the world cannot be asked",
+                "the link is made again by itself: try again",
+            )
+        return _ours(error, self._timeout)
 
 
 def _found_nobody(error: grpc.RpcError) -> bool:

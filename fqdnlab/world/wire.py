@@ -214,18 +214,23 @@ def name_wire(text: str) -> bytes:
     return (b"".join(bytes([len(one)]) + one for one in labels) + b"\0").lower()
 
 
+_ASCII = "printable ASCII; an international name is written xn--…"
+
+
 def _octets(text: str) -> Iterable[tuple[int, bool]]:
     at = 0
     while at < len(text):
-        char = text[at]
-        if char == "\\" and text[at + 1 : at + 4].isdigit() and int(text[at + 1 : at + 4]) < 256:
-            yield int(text[at + 1 : at + 4]), True
+        char, digits = text[at], text[at + 1 : at + 4]
+        if not text[at : at + 2].isascii():  # escaped or not
+            raise _bad_name(text, _ASCII)
+        if char == "\\" and digits.isascii() and digits.isdigit() and int(digits) < 256:
+            yield int(digits), True
             at += 4
         elif char == "\\" and at + 1 < len(text):
             yield ord(text[at + 1]), True
             at += 2
         elif not "!" <= char <= "~":
-            raise _bad_name(text, "printable ASCII; an international name is written xn--…")
+            raise _bad_name(text, _ASCII)
         else:
             yield ord(char), False
             at += 1

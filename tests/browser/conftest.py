@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from fqdnlab.lab import Lab
 from tests.browser.jupyter_kit import Server, Tab, jupyter, launch, notebook
 
 Opener = Callable[..., Tab]
+
+
+@pytest.fixture
+def lab(tab: Tab, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The lab of the module's tab from here: a second client."""
+    made = Lab.attach(request.module.LAB)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ FLAGS = [
     "--enable-precise-memory-info",
 ]
 SCREENSHOTS = Path("build/screenshots")
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/lab\?token=([0-9a-f]+)")
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/lab(?:/tree/[\w.]+)?\?token=([0-9a-f]+)")
 
 
 @dataclass
@@ -146,6 +146,18 @@ class Tab:
         light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+    def shoot(self, selector: str, name: str) -> None:
+        """Keep a picture of an element, all of it: a scrolling page would cut it."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        before = self.page.viewport_size or {"width": 1240, "height": 1400}
+        one = self.page.locator(selector)
+        box = one.bounding_box()
+        needed = int(box["height"]) + 200 if box else 0
+        self.page.set_viewport_size({**before, "height": max(before["height"], needed)})
+        one.evaluate("(e) => e.scrollIntoView()")
+        one.screenshot(path=SCREENSHOTS / f"{name}.png")
+        self.page.set_viewport_size(before)
 
     def text(self, cell: int) -> str:
         """What the output area of a cell shows."""

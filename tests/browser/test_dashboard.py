@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fqdnlab.lab import Lab
 from fqdnlab.testing import eventually
 from tests.browser.conftest import Opener
-from tests.browser.jupyter_kit import SCREENSHOTS, Tab
+from tests.browser.jupyter_kit import Tab
 from tests.browser.story import BUSY, DOWN, SETUP, TRAFFIC
 
 LAB = "dash"
@@ -29,14 +31,6 @@ def tab(open_notebook: Opener) -> Iterator[Tab]:
     made.interrupt(3)
     made.run(4)
     eventually(lambda: "down" in made.text(4), 40, "the lab to be down")
-
-
-@pytest.fixture
-def lab(tab: Tab) -> Iterator[Lab]:
-    """The same lab from here: a second client."""
-    made = Lab.attach(LAB)
-    yield made
-    made.close()
 
 
 def word(tab: Tab) -> str:
@@ -70,9 +64,7 @@ _PICTURE = "document.querySelector('.fq-canvas').closest('.fqdnlab').fqdnlab.pic
 
 
 def screenshot(tab: Tab, name: str) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    tab.page.evaluate("document.querySelector('.fqdnlab-dashboard').scrollIntoView()")
-    tab.page.locator(".fqdnlab-dashboard").screenshot(path=SCREENSHOTS / f"{name}.png")
+    tab.shoot(".fqdnlab-dashboard", name)
 
 
 def test_it_is_up_soon_and_shows_the_lab(tab: Tab) -> None:
@@ -85,7 +77,7 @@ def test_it_is_up_soon_and_shows_the_lab(tab: Tab) -> None:
     )
     tab.run(2)
     eventually(lambda: any("RESOLVED" in row for row in flows(tab)), 20, "flows in the table")
-    says(tab, "3 addresses are open", 10)
+    says(tab, "3 addresses are known", 10)
 
 
 def test_kill_during_a_cell(tab: Tab, lab: Lab) -> None:
@@ -96,6 +88,10 @@ def test_kill_during_a_cell(tab: Tab, lab: Lab) -> None:
     tab.page.click(f"{AGENT} [data-do=kill]")
     tab.page.wait_for_function(f"document.querySelector('{WORD}').innerText.includes('SIGKILL')")
     shown = time.monotonic() - begin
+    aloud = tab.page.locator(".fq-says + .fq-aloud[aria-live=polite]")
+    eventually(
+        lambda: "The agent was killed" in (aloud.text_content() or ""), 10, "it is announced"
+    )
     print(f"button to effect shown: {1000 * shown:.0f} ms")
     assert lab.agent.state().state == "dead"
     assert shown < 5, "far more than the target, which the bench measures: the machine is shared"
@@ -118,9 +114,11 @@ def _seconds_down(tab: Tab) -> int:
 
 
 def test_it_can_be_shown(tab: Tab) -> None:
+    tab.page.locator(".fq-flows tbody tr", has_text="198.51.100.9:443").first.click()
+    tab.page.wait_for_selector("h2:has-text('Why was this dropped')")
     tab.page.mouse.move(2, 2)
     eventually(lambda: _seconds_down(tab) >= 6, 15, "some seconds without the agent")
-    screenshot(tab, "dashboard-light")
+    screenshot(tab, "dashboard")
     tab.theme("Dark")
     eventually(lambda: tab.page.evaluate(_COLOUR) == "#56b4e9", 5, "the dark theme's colours")
     screenshot(tab, "dashboard-dark")
@@ -166,7 +164,7 @@ def test_the_keyboard_alone_suffices(tab: Tab) -> None:
     for key in ("ArrowDown", "ArrowDown", "d", "d", "Enter"):
         tab.page.keyboard.press(key)
     assert tab.page.evaluate(_CELLS) == before, "JupyterLab's own keys keep out of it"
-    tab.page.wait_for_selector(".fq-flows tr[aria-selected=true]")
+    tab.page.wait_for_selector(".fq-flows tr[aria-current=true]")
     tab.page.keyboard.press("Escape")
 
 
@@ -187,19 +185,94 @@ def test_what_the_kernel_holds_is_shown_with_the_agent_dead(tab: Tab, lab: Lab) 
     eventually(lambda: word(tab) == "at work", 10, "the agent to be back")
 
 
-def test_png_and_html_are_made(tab: Tab) -> None:
+def test_the_timeline_is_saved_as_png(tab: Tab) -> None:
+    """It decodes, has the size of what is shown, and is a picture: ground, text, bars."""
     with tab.page.expect_download() as download:
         tab.page.click("button:text-is('PNG')")
-    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    octets = download.value.path().read_bytes()
+    assert download.value.suggested_filename == f"{LAB}-timeline.png"
+    found = tab.page.evaluate(_DECODE, base64.b64encode(octets).decode())
+    canvas = tab.page.locator(".fq-canvas canvas")
+    assert found["size"] == canvas.evaluate("(c) => [c.width, c.height]")
+    assert found["size"][0] > 600
+    assert found["opaque"] == 1.0, "it can be seen on any ground"
+    assert found["colours"] > 20
+    assert {"#0072b2", "#d55e00"} <= set(found["common"]), "allowed and dropped"
+
+
+_DECODE = """async (base64) => {
+  const blob = await (await fetch(`data:image/png;base64,${base64}`)).blob();
+  const image = await createImageBitmap(blob);
+  const context = new OffscreenCanvas(image.width, image.height).getContext('2d');
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, image.width, image.height);
+  const counts = new Map();
+  let opaque = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const colour = '#' + [0, 1, 2].map((k) => data[i + k].toString(16).padStart(2, '0')).join('');
+    counts.set(colour, (counts.get(colour) ?? 0) + 1);
+    opaque += data[i + 3] === 255;
+  }
+  const common = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 12).map(([colour]) => colour);
+  return {
+    size: [image.width, image.height], opaque: 4 * opaque / data.length, colours: counts.size,
+    common,
+  };
+}"""
+
+
+def test_the_timeline_is_saved_as_a_page_that_needs_nothing(tab: Tab, tmp_path: Path) -> None:
     with tab.page.expect_download() as download:
         tab.page.click("button:text-is('HTML')")
-    page = download.value.path().read_text()
-    assert "agent killed" in page
-    assert "cdn.plot.ly" not in page.split("<script", 2)[0]
+    saved = tmp_path / download.value.suggested_filename
+    assert saved.name == f"{LAB}-timeline.html"
+    download.value.save_as(saved)
+    browser = tab.page.context.browser
+    assert browser is not None
+    context = browser.new_context(offline=True)
+    asked: list[str] = []
+    errors: list[str] = []
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(saved.as_uri())
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=20_000)
+    words = page.locator(".js-plotly-plot").inner_text()
+    for word in ("agent killed", "api.example.com", "allowed", "dropped"):
+        assert word in words
+    assert page.locator(".js-plotly-plot .bars path").count() > 5
+    assert [u for u in asked if not u.startswith(("file:", "data:", "blob:"))] == []
+    assert errors == []
+    context.close()
 
 
 def test_panels_stack_where_there_is_no_room(tab: Tab) -> None:
-    tab.page.set_viewport_size({"width": 800, "height": 1400})
-    eventually(lambda: tab.page.evaluate(_SIDEWAYS) <= 1, 5, "no sideways scroll")
-    screenshot(tab, "dashboard-narrow")
+    pictures = {900: "dashboard-narrow", 1400: "dashboard-wide"}
+    for width in (700, 900, 1400):
+        tab.page.set_viewport_size({"width": width, "height": 1400})
+        eventually(lambda: tab.page.evaluate(_SIDEWAYS) <= 1, 5, "no sideways scroll")
+        if width in pictures:
+            screenshot(tab, pictures[width])
     tab.page.set_viewport_size({"width": 1240, "height": 1400})
+
+
+def test_no_name_is_cut_in_the_world_s_table(tab: Tab) -> None:
+    for width in (1400, 1240, 900):
+        tab.page.set_viewport_size({"width": width, "height": 1400})
+        eventually(lambda: tab.page.evaluate(_CUT) == [], 5, f"whole names at {width}")
+    tab.page.set_viewport_size({"width": 1240, "height": 1400})
+
+
+_CUT = """() => [...document.querySelectorAll('.fq-world .fq-cell')]
+  .filter((i) => i.scrollWidth > i.clientWidth + 1).map((i) => `${i.value} ${i.clientWidth}`)"""
+
+
+def test_traffic_is_beside_the_world(tab: Tab) -> None:
+    boxes = [
+        tab.page.locator(f"section[aria-label={name}]").bounding_box()
+        for name in ("World", "Traffic")
+    ]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]

@@ -12,6 +12,7 @@ import pytest
 
 from fqdnlab.lab import Lab, machine_service
 from fqdnlab.notebook.hub import Hub, Subscriber, hub
+from fqdnlab.notebook.rows import COLUMNS
 from fqdnlab.notebook.sentence import say
 from fqdnlab.testing import eventually
 
@@ -61,7 +62,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def reader(lab: Lab) -> Iterator[Hub]:
-    made = hub(NAME)
+    made = hub(NAME, "node")
     yield made
     made.stop()
     assert not made.running
@@ -82,7 +83,7 @@ def connect(lab: Lab) -> Any:
 
 
 def test_there_is_one_reader_a_lab(reader: Hub) -> None:
-    assert hub(NAME) is reader
+    assert hub(NAME, "node") is reader
 
 
 def test_flows_come_on_a_thread_of_the_reader(lab: Lab, reader: Hub, watcher: Watcher) -> None:
@@ -92,7 +93,7 @@ def test_flows_come_on_a_thread_of_the_reader(lab: Lab, reader: Hub, watcher: Wa
     assert watcher.threads == {f"state-{NAME}", f"flows-{NAME}"}
     numbers = [r[0] for r in watcher.rows]
     assert numbers == sorted(set(numbers)), "each row once, in order"
-    uuid = watcher.rows[-1][-1]
+    uuid = watcher.rows[-1][COLUMNS.index("uuid")]
     row = reader.row(uuid)
     assert row is not None
     assert row["uuid"] == uuid
@@ -134,18 +135,24 @@ def test_an_action_that_fails_is_told_in_words(reader: Hub) -> None:
     assert told == [("ZeroDivisionError: division by zero", False)]
 
 
-def test_a_panel_that_fails_takes_no_news_away(reader: Hub, watcher: Watcher, lab: Lab) -> None:
+def test_a_panel_that_fails_takes_no_news_away(
+    reader: Hub, watcher: Watcher, lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not from others, and not from itself; it is logged once."""
     calls: list[object] = []
 
     def fails(what: object) -> None:
         calls.append(what)
         raise RuntimeError("on purpose")
 
-    reader.subscribe(Subscriber(fails, None, lambda: True))
-    eventually(lambda: calls, 5)
+    end = reader.subscribe(Subscriber(fails, None, lambda: True))
+    eventually(lambda: len(calls) > 3, 10, "that it is told again and again")
     assert connect(lab)
     eventually(lambda: watcher.rows, 5, "news for the others")
-    assert len(calls) == 1
+    end()
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == [
+        f"a panel of the lab {NAME} failed"
+    ]
 
 
 def test_the_node_service_is_gone_and_comes_back(lab: Lab, reader: Hub, watcher: Watcher) -> None:

@@ -34,14 +34,6 @@ def tab(open_notebook: Opener) -> Iterator[Tab]:
     eventually(lambda: "down" in made.text(3), 40, "the lab to be down")
 
 
-@pytest.fixture(scope="module")
-def lab(tab: Tab) -> Iterator[Lab]:
-    """The same lab from here: a second client."""
-    made = Lab.attach(LAB)
-    yield made
-    made.close()
-
-
 def rows(tab: Tab) -> list[str]:
     return tab.page.locator(".fq-flows tbody tr").all_inner_texts()
 
@@ -77,14 +69,14 @@ def crosses(tab: Tab) -> list[str]:
 
 
 def screenshot(tab: Tab, name: str) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    tab.page.locator(".fqdnlab-dashboard").screenshot(path=SCREENSHOTS / f"{name}.png")
+    tab.shoot(".fqdnlab-dashboard", name)
 
 
 def test_before_a_flow_is_chosen_both_say_how(tab: Tab) -> None:
     assert "Choose a flow" in why(tab)
     assert "Choose a flow" in tab.page.locator(".fq-way").inner_text()
     assert tab.page.locator(".fq-way svg").count() == 0
+    assert not tab.page.locator(".fq-remedy").is_visible(), "nothing is proposed yet"
 
 
 def test_a_drop_is_chosen_by_keyboard_and_explained(tab: Tab, lab: Lab) -> None:

@@ -34,14 +34,6 @@ def tab(open_notebook: Opener) -> Iterator[Tab]:
     eventually(lambda: "down" in made.text(3), 40, "the lab to be down")
 
 
-@pytest.fixture(scope="module")
-def lab(tab: Tab) -> Iterator[Lab]:
-    """The same lab from here: a second client."""
-    made = Lab.attach(LAB)
-    yield made
-    made.close()
-
-
 def dig(lab: Lab, name: str = NAME) -> str:
     """What `dig` in the endpoint says, in a word or two."""
     found = lab.endpoint("web").run(["dig", "+time=2", "+tries=1", name])
@@ -134,6 +126,19 @@ def test_buttons_of_a_name(tab: Tab, lab: Lab) -> None:
     assert "newer.example.com" not in lab.world.names()
 
 
+def test_slow_by_its_button(tab: Tab, lab: Lab) -> None:
+    tab.page.locator("[data-field=target]").select_option(NAME)
+    press(tab, "[data-do=slow]")
+    told(tab, "World", f"{NAME} is slow (1 s).")
+    web = lab.endpoint("web")
+    found = web.run(["dig", "+time=5", "+tries=1", NAME]).stdout
+    took = re.search(r"Query time: (\d+) msec", found)
+    assert took, found
+    assert int(took[1]) >= 1000
+    press(tab, "[data-do=normal]")
+    told(tab, "World", f"{NAME} is normal.")
+
+
 def test_silent_lying_and_normal_again(tab: Tab, lab: Lab) -> None:
     tab.page.locator("[data-field=target]").select_option(NAME)
     for how, words, answer in (
@@ -168,6 +173,33 @@ def test_traffic_is_started_counted_and_stopped(tab: Tab, lab: Lab) -> None:
     eventually(lambda: ok(tab) >= 5, 15, "look-ups")
     before = ok(tab)
     eventually(lambda: ok(tab) > before + 10, 15, "more look-ups")
+
+
+@pytest.mark.parametrize(
+    ("kind", "does"),
+    [
+        ("connect", "look up + connect"),
+        ("reuse", "look up once, reuse"),
+        ("hold", "one long connection"),
+    ],
+)
+def test_traffic_of_each_kind_by_the_form(tab: Tab, lab: Lab, kind: str, does: str) -> None:
+    tab.page.locator("[data-field=kind]").select_option(kind)
+    tab.page.locator(".fq-start input[data-field=name]").fill(NAME)
+    asked = len(lab.world.queries(name=NAME))
+    press(tab, ".fq-start [data-do=start]")
+    told(tab, "Traffic", f"web began: {does}, {NAME}.")
+    row = tab.page.locator(".fq-traffic tbody tr", has_text=does)
+    number = row.locator("[data-field=ok]")
+    eventually(lambda: int(number.inner_text().replace(",", "")) >= 3, 15, f"what {kind} did")
+    assert row.locator("[data-field=failed]").inner_text() == "0"
+    flows = lab.flows()
+    assert set(flows[flows.port == 443].verdict) >= {"FORWARDED"}
+    assert len(lab.world.queries(name=NAME)) > asked
+    row.locator("[data-do=stop]").focus()
+    tab.page.keyboard.press("Enter")
+    told(tab, "Traffic", "web stopped:")
+    eventually(lambda: row.count() == 0, 10, "its row to be gone")
 
 
 def ok(tab: Tab) -> int:

@@ -137,7 +137,7 @@ def test_pictures_of_it_are_kept(played: Played, width: int, height: int, theme:
 
 
 def test_the_picture_of_the_readme_is_kept(played: Played) -> None:
-    """build/screenshots/report.png: copy it to docs/img/ when the page has changed."""
+    """build/screenshots/report.png: `make pictures` copies it to docs/img/."""
     screenshot(played.out / "report.html", SHOTS / "report.png", 1280, 660)
     assert 50_000 < (SHOTS / "report.png").stat().st_size <= 300_000
 

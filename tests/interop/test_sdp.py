@@ -124,7 +124,7 @@ def test_what_it_says_to_our_agent(relayed: tuple[Lab, Endpoint, Path]) -> None:
     before = len(relay.read(kept))
     assert answers(web, "api.example.com", API)
     assert "status: REFUSED" in digged(web, "evil.example.org")
-    question, answer, refused = relay.read(kept)[before:]
+    question, answer, refused = eventually(lambda: _three(relay.read(kept)[before:]), 10, "calls")
     for call in (question, answer, refused):
         assert call.response.response == pb.RESPONSE_CODE_NO_ERROR
         assert call.request.source_ip == web.ip4.encode()
@@ -134,6 +134,12 @@ def test_what_it_says_to_our_agent(relayed: tuple[Lab, Endpoint, Path]) -> None:
     assert answer.request.ttl == 60
     assert refused.request.fqdn == "evil.example.org."
     assert not refused.request.record_ip
+
+
+def _three(calls: list[relay.Call]) -> list[relay.Call]:
+    """All of them, when there are three: the client's refusal may be there before the agent's."""
+    assert len(calls) >= 3, calls
+    return calls
 
 
 def test_an_allowed_name_is_answered_learned_and_reached(direct: tuple[Lab, Endpoint]) -> None:

@@ -73,12 +73,17 @@ def test_a_flow_that_passed_is_explained_from_the_look_up_on(lab: Lab, web: Endp
 def test_a_refused_question_has_a_remedy_of_its_own(lab: Lab, web: Endpoint) -> None:
     lab.world["evil.example.com"] = ["192.0.2.66"]
     assert not web.connect("evil.example.com", 443)
-    said = lab.explain(last(lab, "result", "REFUSED"))
+    row = last(lab, "result", "REFUSED")
+    said = lab.explain(row)
+    assert said.step("query").detail.endswith(f"REFUSED; {row['address']} was not asked")
     assert (said.verdict, said.reason_text) == ("DROPPED", "Name denied by policy")
     assert said.remedy is not None
     lab.apply(said.remedy.policy)
     try:
         assert "unreachable" in web.connect("evil.example.com", 443, timeout=0.3).error
+        now = lab.explain(row).remedy
+        assert now is not None
+        assert "the question would be let through now" in now.text
     finally:
         lab.delete_policy("allow-look-up-web-evil-example-com")
 
@@ -96,6 +101,51 @@ def test_what_has_changed_since_is_said(lab: Lab, web: Endpoint) -> None:
         assert again.remedy.action == "none"
     finally:
         lab.delete_policy("allow-web-192-0-2-9")
+
+
+DENYING = """\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: denying}
+spec:
+  endpointSelector: {matchLabels: {app: web}}
+  egressDeny:
+  - toCIDR: [198.51.100.0/24]
+  - toCIDR: [203.0.113.0/24]
+"""
+
+
+def test_a_remedy_of_a_policy_that_was_edited_meanwhile_is_refused(lab: Lab, web: Endpoint) -> None:
+    lab.apply(DENYING)
+    try:
+        said = lab.explain(web, "198.51.100.77", 443)
+        edited = DENYING.replace("203.0.113.0/24", "192.0.2.0/24")
+        lab.apply(edited)
+        with pytest.raises(UsageError, match="it has changed since it was explained"):
+            lab.carry_out(said)
+        said = lab.explain(web, "192.0.2.77", 443)
+        assert said.rule is not None
+        assert said.rule.path == "spec.egressDeny[1]", "the newer policy is as it was"
+        lab.carry_out(lab.explain(web, "198.51.100.77", 443))
+        assert lab.explain(web, "198.51.100.77", 443).verdict == "FORWARDED"
+        assert lab.explain(web, "192.0.2.77", 443).verdict == "DROPPED"
+    finally:
+        lab.delete_policy("denying")
+        lab.delete_policy("allow-web-198-51-100-77")
+
+
+def test_the_remedy_of_a_ping_leaves_the_port_open_that_one_before_opened(
+    lab: Lab, web: Endpoint
+) -> None:
+    assert web.connect("api.example.com", 443)
+    assert "timed out" in web.connect(OPEN, 22, timeout=0.3).error
+    try:
+        lab.carry_out(lab.explain(web, OPEN, 22))
+        lab.carry_out(lab.explain(web, OPEN, 8, "ICMPv4"))
+        assert "refused" in web.connect(OPEN, 22).error, "it arrives: nobody listens there"
+        assert lab.explain(web, OPEN, 8, "ICMPv4").verdict == "FORWARDED"
+    finally:
+        lab.delete_policy("allow-web-api-example-com")
 
 
 def test_agent_dead_the_answer_waits_and_a_restart_is_enough(lab: Lab, web: Endpoint) -> None:

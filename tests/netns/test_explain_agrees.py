@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from fqdnlab.explain import forecast
+from fqdnlab.explain import Explanation, Facts, forecast
+from fqdnlab.explain.case import PROTOCOLS
 from fqdnlab.lab import Lab, machine_service
 from fqdnlab.lab.endpoint import Endpoint
 from fqdnlab.testing import eventually
 from tests.explain_kit import PORTS, RESOLVER, WEB, Case, Sender, policies
+from tests.remedy_kit import carried_out, losses
 
 #: The whole run is in the fixture, so that its tests only read.
 pytestmark = pytest.mark.timeout(240)
@@ -50,8 +52,10 @@ class Bench:
         self.sender = Sender(lab, self.web)
         self.outcomes: Counter[str] = Counter()
         self.remedies: Counter[str] = Counter()
+        self.thought: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.unhelped: list[str] = []
+        self.failing: list[str] = []
         self._fresh = 0
 
     # ------------------------------------------------------------ a round
@@ -149,6 +153,7 @@ class Bench:
     def _compare(self, where: str, cases: list[Case]) -> None:
         facts = self.lab.facts()
         told = [forecast(facts, "web", c.target, c.port, c.protocol) for c in cases]
+        self._think(where, facts, cases, told)
         for case, said, row in zip(cases, told, self.sender.send(cases), strict=True):
             if row is None:
                 self.outcomes["no address"] += 1
@@ -162,6 +167,29 @@ class Bench:
                 mine = (said.verdict, said.reason, said.rule.title if said.rule else "")
             if seen != mine:
                 self.wrong.append(f"{where}: {case}: seen {seen}, told {mine}\n{said}")
+
+    def _think(self, where: str, facts: Facts, cases: list[Case], told: list[Explanation]) -> None:
+        """Every remedy of the round, in thought: its packet passes, and all that passed before."""
+        packets = [
+            (c.target, PROTOCOLS[c.protocol], c.port)
+            for c in cases
+            if c.target[-1].isdigit() or ":" in c.target
+        ]
+        for case, said in zip(cases, told, strict=True):
+            if said.verdict != "DROPPED":
+                continue
+            assert said.remedy is not None
+            self.thought[said.remedy.action] += 1
+            if said.remedy.action == "none":
+                if said.reason != "FQDNLAB_INTERNAL_ADDRESS":
+                    self.failing.append(f"{where}: {case}: no remedy\n{said}")
+                continue
+            after = carried_out(facts, said)
+            passed = forecast(after, "web", case.target, case.port, case.protocol)
+            if passed.verdict == "DROPPED":
+                self.failing.append(f"{where}: {case}: dropped still\n{said}\n{passed}")
+            if lost := losses(facts, after, packets, NAMES):
+                self.failing.append(f"{where}: {case}: lost {lost}\n{said}")
 
     def _remedy(self, rng: random.Random, where: str, text: str, fault: str) -> None:
         """Do what a sample of explanations proposes, one by one, each from the same beginning."""
@@ -236,6 +264,13 @@ def test_the_cases_are_of_every_kind(bench: Bench) -> None:
     }
     short = {kind: bench.outcomes[kind] for kind, n in least.items() if bench.outcomes[kind] < n}
     assert not short, bench.outcomes
+
+
+def test_every_remedy_in_thought_lets_its_packet_pass_and_takes_nothing_away(bench: Bench) -> None:
+    assert not bench.failing, f"{len(bench.failing)} fail; {bench.failing[0]}"
+    print(f"remedies in thought: {dict(bench.thought)}")
+    assert bench.thought.total() - bench.thought["none"] >= 350, bench.thought
+    assert {"apply", "restart", "look-up"} <= bench.thought.keys(), bench.thought
 
 
 def test_every_remedy_lets_its_packet_pass(bench: Bench) -> None:

@@ -14,8 +14,10 @@ import pytest
 
 from fqdnlab.errors import ConflictError, SetupError, UnavailableError, UsageError
 from fqdnlab.lab import Lab, machine_service
-from fqdnlab.lab.lab import Node
+from fqdnlab.lab import process as processes
 from fqdnlab.lab.machine import MachineClient
+from fqdnlab.lab.node import Node
+from fqdnlab.lab.reach import Reach
 from fqdnlab.node.processes import Process, launch
 from fqdnlab.paths import PROXY_GID, LabPaths
 from fqdnlab.pb import control_pb2, control_pb2_grpc
@@ -94,7 +96,7 @@ def test_without_the_service_the_line_to_type_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = tmp_path / "machine.sock"
-    monkeypatch.setattr(MachineClient.__init__, "__defaults__", (nowhere, 1.0))
+    monkeypatch.setattr(MachineClient.__init__, "__defaults__", (nowhere, 1.0, ""))
     with pytest.raises(SetupError, match="sudo fqdnlab serve"):
         Lab("never")
 
@@ -211,9 +213,7 @@ def test_with_everything_killed_packets_are_judged_and_a_new_service_adopts(
             assert {p.state for p in again.status().process if p.name != "node"} == {"dead"}
             for process in (again.agent, again.observer, again.proxy):
                 process.start()
-            again.node_peer.call(
-                again._node.Fault, control_pb2.FaultRequest(process="world", action="start"), 30
-            )
+            processes.Process(again.nodes["node"].peer, "world").start()
             found = Site(again)
             found.check("web", {(A, 443): "open", (C, 443): "dropped"})
             again.world[API] = [A]
@@ -243,9 +243,10 @@ def test_clean_by_the_command_line(client: MachineClient, tmp_path: Path) -> Non
 def test_the_only_nodes_agent_and_an_error_where_there_are_two(site: Site) -> None:
     lab = Lab.attach(site.lab.name)
     assert lab.agent is lab.nodes["node"].agent
-    lab.nodes["other"] = Node(lab.node_peer)
+    lab.nodes["other"] = Node(Reach(lab.name), "node")
     for name in ("agent", "proxy", "observer"):
-        with pytest.raises(UsageError, match=r'2 nodes: node, other.*lab\.nodes\["node"\]\.agent'):
+        which = rf'2 nodes: node, other.*lab\.nodes\["node"\]\.{name}'
+        with pytest.raises(UsageError, match=which):
             getattr(lab, name)
     lab.close()
 

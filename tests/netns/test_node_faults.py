@@ -94,9 +94,20 @@ def test_a_stopped_proxy_is_upgraded_too(node: NodeLab) -> None:
     assert start_time(before.pid) is None
 
 
-def test_only_the_proxy_is_upgraded(node: NodeLab) -> None:
+@pytest.mark.parametrize("name", ["agent", "observer"])
+def test_others_are_upgraded_in_place(node: NodeLab, name: str) -> None:
+    before = node.process(name)
+    reply = node.fault(name, "upgrade")
+    assert reply.process.generation == before.generation + 1
+    assert reply.process.state == "running"
+    assert f"in place, its state kept: generation {before.generation} ended" in reply.note
+    assert start_time(before.pid) is None
+
+
+def test_the_world_is_not_upgraded(node: NodeLab) -> None:
+    """It forgets with its process."""
     with pytest.raises(grpc.RpcError) as failure:
-        node.fault("agent", "upgrade")
+        node.fault("world", "upgrade")
     assert failure.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -149,9 +149,10 @@ def test_with_the_agent_dead_nothing_is_changed_and_the_restart_is_named(site: S
 
 def test_an_agent_that_hangs_is_late_and_then_does_it_whole(site: Site) -> None:
     site.lab.agent.stop()
-    listing = site.lab._agent.ListPolicies  # as `apply`, but not 10 s beyond its time-out
+    node = site.lab.nodes["node"]
+    listing = node.agent_stub.ListPolicies  # as `apply`, but not 10 s beyond its time-out
     with pytest.raises(LateError, match="the agent did not answer in time"):
-        site.lab._agent_peer.call(listing, control_pb2.ListPoliciesRequest(), 0.3)
+        node.agent_peer.call(listing, control_pb2.ListPoliciesRequest(), 0.3)
     site.lab.agent.cont()
     assert not site.lab.apply(ONE).late
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fqdnlab.errors import UsageError
 from fqdnlab.explain import Explanation
 from fqdnlab.lab import Lab, machine_service
 from fqdnlab.lab.endpoint import Endpoint
+from fqdnlab.model.flow_rates import rate_kind
 from fqdnlab.testing import eventually
 
 OPEN, MOVED = "198.51.100.7", "198.51.100.8"
@@ -103,7 +105,16 @@ def test_a_recording_explains_as_the_lab_did(lab: Lab, web: Endpoint, tmp_path: 
     told = (Path(__file__).parents[2] / "docs" / "recording.md").read_text()
     kinds = {json.loads(one)["kind"] for one in recording.path.read_text().splitlines()}
     assert not [kind for kind in kinds if f"| `{kind}` |" not in told]
-    assert recording.timeline().layout.title.text.startswith("recorded: ")
+    figure = recording.timeline()
+    assert figure.layout.title.text.startswith("recorded: ")
+    flows = recording.flows()
+    since = flows[flows.time >= pd.Timestamp(recording.started, unit="s", tz="UTC")]
+    counts = Counter(rate_kind(row) for row in since.to_dict("records"))
+    assert counts["asked"] > 0, "look-ups, which are no bars"
+    width = {t.name: t.width for t in figure.data}["▲ allowed"] / 0.86
+    drawn = {t.name: abs(sum(t.y)) * width for t in figure.data if t.name[0] in "▲✕"}
+    wanted = {"▲ allowed": counts["allowed"], "✕ dropped": counts["dropped"]}
+    assert drawn == pytest.approx(wanted), "as the live ones"
 
 
 def test_start_and_stop_and_a_file_that_is_there(lab: Lab, web: Endpoint, tmp_path: Path) -> None:

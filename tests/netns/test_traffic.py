@@ -48,8 +48,9 @@ def test_reuse_asks_once_and_connect_each_time(lab: Lab, web: Endpoint) -> None:
     assert asked["connect"][0] == asked["connect"][1] > 1
 
 
-def test_a_held_connection_outlives_a_move(lab: Lab, web: Endpoint) -> None:
-    with web.traffic("hold", NAME, 80) as held:
+@pytest.mark.parametrize("port", [80, 443])
+def test_a_held_connection_outlives_a_move(lab: Lab, web: Endpoint, port: int) -> None:
+    with web.traffic("hold", NAME, port) as held:
         eventually(lambda: held.counts().ok > 2, 20, "pieces")
         lab.world[NAME] = [MOVED]
         before = held.counts().ok

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,16 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-__all__ = ["Ran", "nbval", "outcomes"]
+from fqdnlab.lab.backends import BACKEND
+from fqdnlab.node.plan import Plan
+from fqdnlab.patience import PATIENCE, patiently
+from fqdnlab.vagrant.site import SITE
+
+__all__ = ["SECONDS", "Ran", "nbval", "outcomes"]
 
 _CELL_SECONDS = 60
-_SECONDS = 170
+#: nbval's limit for a notebook, on a machine of our own.
+SECONDS = 170
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,24 @@ class Ran:
         lines = [line for line in self.text.splitlines() if line.startswith("FAILED")]
         return [line.partition("::")[2].split(" - ")[0] for line in lines]
 
+    @property
+    def asserted(self) -> list[str]:
+        """What failed assertions said (of a cell's others the report has the source)."""
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.text)
+        return re.findall(r"^AssertionError: (.*)", plain, re.MULTILINE)
+
 
 def _environment(home: Path, startup: str) -> dict[str, str]:
     """A kernel that reads nobody's profile; `startup` is run in it before the first cell."""
     folder = home / "ipython" / "profile_default" / "startup"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "00-first.py").write_text(startup)
+    # where labs are, and nothing of how the tests are run
+    ours = {k: v for k, v in os.environ.items() if k in (BACKEND, PATIENCE) or k in SITE}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "FQDNLAB"))}
     return {
         **kept,
+        **ours,
         "HOME": str(home),
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
@@ -49,7 +65,16 @@ def _environment(home: Path, startup: str) -> dict[str, str]:
     }
 
 
-def nbval(notebook: Path, home: Path, startup: str = "") -> Ran:
+def _as_user(argv: list[str], env: dict[str, str], uid: int, home: Path) -> list[str]:
+    """The command, run by a user who owns `home` and may read the code, wherever that is."""
+    for path in (home, *home.rglob("*")):
+        os.chown(path, uid, uid)
+    code = [str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix]
+    plan = Plan(argv, env, uid=uid, gid=uid, readable=code, cwd=str(home))
+    return [sys.executable, "-P", "-m", "fqdnlab.node.spawn", plan.to_json()]
+
+
+def nbval(notebook: Path, home: Path, startup: str = "", uid: int = 0) -> Ran:
     """Run every cell, compare the outputs that are marked, in a kernel of its own.
 
     Parameters
@@ -59,15 +84,23 @@ def nbval(notebook: Path, home: Path, startup: str = "") -> Ran:
         An empty folder.
     startup : str
         Python that the kernel runs first: how a mechanism is disabled.
+    uid : int
+        Whose processes they are; of another user than root, `home` becomes the user's own.
     """
-    words = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={_CELL_SECONDS}"]
+    words = [
+        "--nbval-lax",
+        "--nbval-current-env",
+        f"--nbval-cell-timeout={patiently(_CELL_SECONDS):.0f}",
+    ]
     words += ["-c", os.devnull, "--rootdir", str(notebook.parent), "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *words, "-q", "-rf", "--tb=short", str(notebook)]
+    env = _environment(home, startup)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words, "-q", "-rf", "--tb=short", str(notebook)],
-        env=_environment(home, startup),
+        _as_user(command, env, uid, home) if uid else command,
+        env=env,
         capture_output=True,
         text=True,
-        timeout=_SECONDS,
+        timeout=patiently(SECONDS),
         cwd=notebook.parent,
     )
     return Ran(done.returncode, done.stdout + done.stderr)
@@ -105,7 +138,10 @@ def outcomes(notebook: Path, answers: Mapping[str, Sequence[str | None]]) -> dic
     assert pending is None, f"no cell checks exercise {pending}"
     book.cells = cells
     where = {"metadata": {"path": str(notebook.parent)}}
-    NotebookClient(book, timeout=_CELL_SECONDS, kernel_name="python3", resources=where).execute()
+    client = NotebookClient(
+        book, timeout=int(patiently(_CELL_SECONDS)), kernel_name="python3", resources=where
+    )
+    client.execute()
     return {number: [_printed(cell) for cell in found] for number, found in checks.items()}
 
 

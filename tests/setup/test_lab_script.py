@@ -45,8 +45,38 @@ def test_help_names_every_command_and_needs_nothing() -> None:
         ["./lab", "help"], cwd=ROOT, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
     )
     assert done.returncode == 0
-    for command in ("demo", "test", "bench", "interop", "run", "shell", "doctor", "setup"):
+    commands = "demo test bench interop vm box bundle install run shell doctor setup packages"
+    for command in commands.split():
         assert f"\n  {command} " in done.stdout
+
+
+@pytest.fixture
+def all_here(tmp_path: Path) -> str:
+    """A PATH on which no command of the benchmark's peers is missing; none of them is run."""
+    for name in ("knotd", "nft", "dnsperf", "dnsmasq", "dnsdist", "iperf3"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 99\n")
+        (tmp_path / name).chmod(0o755)
+    return f"{os.environ['PATH']}:{tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["demo", "--rate", "none"], "argument --rate: invalid float value: 'none'"),
+        (["bench", "--quick", "--only", "none"], "argument --only: invalid choice: 'none'"),
+    ],
+)
+def test_a_command_s_own_options_reach_it(all_here: str, words: list[str], wanted: str) -> None:
+    done = lab(*words, PATH=all_here)
+    assert done.returncode == 2
+    assert wanted in done.stderr
+
+
+def test_packages_are_told_whether_here_or_not() -> None:
+    told = lab("packages", "notebook", "vm").stdout.split()
+    assert {"python3-venv", "clang", "curl", "vagrant-libvirt", "qemu-system-x86"} <= set(told)
+    assert told == sorted(set(told))
+    assert not {"vagrant", "curl"} & set(lab("packages").stdout.split())
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

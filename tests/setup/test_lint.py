@@ -22,6 +22,7 @@ BPF = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "bpf").glob("*.[ch]"))
         pytest.param(["clang-format", "--dry-run", "-Werror", *BPF], id="clang-format"),
         pytest.param(["dash", "-n", "lab"], id="dash-lab"),
         pytest.param(["dash", "-n", "tools/find-python"], id="dash-find-python"),
+        pytest.param(["dash", "-n", "tools/offline.sh"], id="dash-offline"),
     ],
 )
 @pytest.mark.timeout(300)

@@ -24,6 +24,21 @@ spec:
 """
 
 
+#: Says each panel class, and whether it has its script and its styles.
+PANELS = """
+import importlib, pkgutil
+import anywidget, fqdnlab.notebook
+for module in pkgutil.iter_modules(fqdnlab.notebook.__path__):
+    if module.name != "__main__":
+        importlib.import_module(f"fqdnlab.notebook.{module.name}")
+def below(kind):
+    return [kind, *(k for sub in kind.__subclasses__() for k in below(sub))]
+for kind in below(anywidget.AnyWidget):
+    if kind.__module__.startswith("fqdnlab.notebook.") and hasattr(kind, "_esm"):
+        print(kind.__name__, "export default" in str(kind._esm), "--fq-" in str(kind._css))
+"""
+
+
 def run(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=280
@@ -51,6 +66,9 @@ def test_a_wheel_of_a_bare_clone_carries_what_is_made_and_works_elsewhere(
     wanted += [
         f"fqdnlab/pb/{p.stem}_pb2_grpc.py" for p in (ROOT / "proto/fqdnlab/pb").glob("*.proto")
     ]
+    panels = [p for p in (clone / "fqdnlab/notebook").rglob("*") if p.suffix != ".pyc"]
+    wanted += [str(p.relative_to(clone)) for p in panels if p.is_file()]
+    assert {".js", ".css", ".json", ".py"} <= {Path(name).suffix for name in wanted}
     assert set(wanted) <= set(names)
     assert not [n for n in names if n.startswith(("tests/", "bpf/"))]
 
@@ -67,6 +85,12 @@ def test_a_wheel_of_a_bare_clone_carries_what_is_made_and_works_elsewhere(
     # The borrowed folder's .pth files (the editable install of ours) are not followed by that.
     where = run(venv / "bin/python", "-c", "import fqdnlab; print(fqdnlab.__file__)", cwd=tmp_path)
     assert where.stdout.startswith(str(site)), where.stdout + where.stderr
+
+    told = run(venv / "bin/python", "-P", "-c", PANELS, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    built = [line.split() for line in told.stdout.splitlines()]
+    assert len(built) >= 9, told.stdout
+    assert [words for words in built if words[1:] != ["True", "True"]] == []
 
     (tmp_path / "policy.yaml").write_text(POLICY)
     bare = str(venv / "bin")

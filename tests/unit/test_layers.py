@@ -31,7 +31,9 @@ RANKS = {
     "world": 2,
     "lab": 3,
     "recording": 3,
+    "vagrant": 3,
     "doctor": 3,
+    "doctor_workshop": 3,
     "cli": 4,
     "demo": 4,
     "lessons": 4,
@@ -51,7 +53,7 @@ IMPORTERS = {
     "plotly": {"plots/", "demo/report.py"},
     "prometheus_client": {"metrics.py"},
     "pyroute2": {"node/netlink.py"},
-    "subprocess": {"node/processes.py", "lab/shell.py", "testing.py"},
+    "subprocess": {"node/processes.py", "lab/shell.py", "testing.py", "vagrant/programs.py"},
     "yaml": {"model/yaml_source.py"},
 }
 

@@ -20,6 +20,7 @@ import fqdnlab
 from fqdnlab.agent.__main__ import _listen, _server
 from fqdnlab.dns.proxy.agent_link import _OPTIONS
 from fqdnlab.machine.service import MachineService
+from fqdnlab.model.place import Place
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.plan import Plan
 from fqdnlab.node.run import Command
@@ -63,7 +64,7 @@ def test_no_file_is_given_away_through_a_link() -> None:
 
 def serve_one() -> tuple[socket.socket, threading.Thread]:
     """The machine service's end of a connection, and ours."""
-    service = MachineService()
+    service = MachineService(Place())
     service._slots.acquire()
     mine, its = socket.socketpair()
     thread = threading.Thread(target=service._serve, args=(its,), daemon=True)

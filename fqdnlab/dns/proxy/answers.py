@@ -8,6 +8,7 @@ given) costs no call.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -91,6 +92,13 @@ class Answers:
         self._timer: asyncio.TimerHandle | None = None
         self.agent: Agent | None = None
 
+    def set_time(self, scale: float, leases: bool) -> None:
+        """How fast lab time runs, and whether leases may be used: not while that changes."""
+        second = 1e9 / scale if leases else math.inf
+        if second != self._second:
+            self._second = second
+            self.forget_leases()
+
     # ------------------------------------------------------------ from upstream
 
     def answered(self, t: Transaction, octets: bytes, now: int) -> None:
@@ -127,7 +135,7 @@ class Answers:
             addresses, seconds = read_answer(b"\0\0" + octets, question.end)
         question.seen = octets if len(octets) <= _USUAL else None
         question.addresses = addresses
-        question.seconds, question.ttl = seconds, int(seconds * self._second)
+        question.seconds = seconds
 
     def failed(self, t: Transaction, silent: bool = False) -> None:
         """No answer, or none that can be passed on."""
@@ -200,7 +208,7 @@ class Answers:
             if lease is None:
                 return False
             lease.look(question.addresses)
-        return lease.least >= now + question.ttl
+        return lease.least >= now + question.seconds * self._second
 
     def _wait(self, held: Held, t: Transaction) -> None:
         held.waiting.append(t)
@@ -238,7 +246,7 @@ class Answers:
         self._note_lease(held, valid_until)
         # Open for as long as each client is told?  Not for one that came late to a slow agent's.
         now = boottime()
-        enough = held.again or valid_until >= now + int(held.mapping.ttl * self._second)
+        enough = held.again or valid_until >= now + held.mapping.ttl * self._second
         late = []
         for t in held.waiting:
             if enough or t.leased:

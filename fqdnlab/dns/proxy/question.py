@@ -75,9 +75,7 @@ class Question:
         The last answer that was believed and read, but for the id; it says
     addresses : tuple of bytes
     seconds : int
-        Its TTL.
-    ttl : int
-        The same in ns of CLOCK_BOOTTIME.
+        Its TTL, of lab time.
     lease : Lease or None
         The last that was found for `key`.
     back : bytes
@@ -105,7 +103,6 @@ class Question:
         "server",
         "told",
         "transport",
-        "ttl",
         "way",
     )
 
@@ -129,7 +126,7 @@ class Question:
         self.way = client, server, port
         self.seen: bytes | None = None
         self.addresses: tuple[bytes, ...] = ()
-        self.seconds = self.ttl = 0
+        self.seconds = 0
         self.lease: Lease | None = None
         self.back = b""
         self.told = b""

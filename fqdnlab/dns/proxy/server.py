@@ -99,6 +99,8 @@ class Proxy:
         snapshot.request_id = request
 
     def _use(self, snapshot: pb.PolicyState) -> None:
+        scale = snapshot.fqdnlab_time_scale or self._settings.time_scale
+        self._answers.set_time(scale, leases=not snapshot.fqdnlab_no_leases)
         table = PolicyTable(snapshot)
         for port in sorted(table.ports):
             self._open(port)

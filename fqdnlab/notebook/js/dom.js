@@ -83,7 +83,7 @@ function keepKeys() {
 
 /**
  * Keeps a view in touch with the kernel: says hello, and every 10 s that it is there; shows when no
- * news has come for 6 s.  Returns a clock (the lab's Unix seconds) and `on(type, handler)`.
+ * news has come for 6 s, or the panel failed.  Returns a clock (the lab's Unix seconds) and `on(type, handler)`.
  */
 function attend(model, el, signal) {
   el.classList.add("fqdnlab");
@@ -93,22 +93,23 @@ function attend(model, el, signal) {
   const handlers = {};
   let offset = 0;
   let heard = performance.now();
+  let failed = "";
   const clock = () => Date.now() / 1000 + offset;
   const hear = (message) => {
     heard = performance.now();
     if (message.type === "beat") offset = message.time - Date.now() / 1000;
+    if (message.type === "failed") failed = message.text;
     handlers[message.type]?.(message);
   };
   model.on("msg:custom", hear);
   const alive = setInterval(() => tell(model, { do: "alive" }), 10_000);
   const watch = setInterval(() => {
     const silent = (performance.now() - heard) / 1000;
-    note.hidden = silent < 6;
-    if (!note.hidden) {
-      note.textContent =
-        `No news from the kernel for ${span(silent)}: what is shown is old. If it was restarted, ` +
+    const old = silent < 6 ? ""
+      : `No news from the kernel for ${span(silent)}: what is shown is old. If it was restarted, ` +
         "run this cell and the one that makes the lab again; the lab itself goes on.";
-    }
+    note.hidden = !(old || failed);
+    if (note.textContent !== (old || failed)) note.textContent = old || failed;
     tick(el, clock());
   }, 500);
   signal.addEventListener("abort", () => {

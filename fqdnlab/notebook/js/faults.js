@@ -9,7 +9,18 @@ export default {
     const maps = h("div", { class: "fq-maps", hidden: true, tabindex: 0 });
     const asked = new Set();
     const shown = new Map();
-    el.prepend(grid, told, maps);
+    const speeds = h("select", {
+      "aria-label": "Speed of lab time", "data-do": "speed",
+      onchange: ({ target }) => {
+        wanted = Number(target.value);
+        told.textContent = "";
+        tell(model, { do: "speed", scale: wanted });
+      },
+    });
+    const obstacle = h("span", { class: "fq-dim" });
+    let wanted = null;
+    el.prepend(grid, h("div", { class: "fq-speed" },
+      h("label", {}, h("span", { class: "fq-dim" }, "Lab time (TTLs)"), speeds), obstacle, told), maps);
 
     const press = (card, button) => {
       asked.add(`${card}:${button.do}`);
@@ -29,6 +40,7 @@ export default {
         disabled: !button.enabled || asked.has(`${card.name}:${button.do}`),
         "data-do": button.do,
         "aria-label": `${button.label}: ${card.title}`,
+        title: button.hint || null,
         onclick: () => press(card.name, button),
       }, button.label);
 
@@ -55,12 +67,27 @@ export default {
         (again.disabled ? row.querySelector("button:not([disabled])") ?? again : again).focus();
       }
     };
-    const draw = () => model.get("cards").forEach(drawCard);
+    const drawSpeed = () => {
+      const { scale, offered = [], obstacle: why } = model.get("speed");
+      put(speeds, offered.join(" "), ...offered.map((s) => h("option", { value: s }, `${s}×`)));
+      // what was chosen stays chosen until the lab says so
+      if (wanted === null || wanted === scale) {
+        wanted = null;
+        speeds.value = String(scale);
+      }
+      speeds.disabled = Boolean(why);
+      speeds.title = obstacle.textContent = why ?? "";
+    };
+    const draw = () => {
+      model.get("cards").forEach(drawCard);
+      drawSpeed();
+    };
 
     touch.on("told", ({ what, text, well }) => {
       asked.delete(what);
       told.textContent = text;
       told.dataset.level = well ? "ok" : "bad";
+      if (what === "speed" && !well) wanted = null;
       draw();
     });
     touch.on("maps", ({ rows, more }) => {
@@ -70,7 +97,7 @@ export default {
       maps.replaceChildren(h("table", { class: "fq-mono" }, head, ...rows.map(row)), ...rest);
       maps.hidden = false;
     });
-    follow(model, signal, ["cards"], draw);
+    follow(model, signal, ["cards", "speed"], draw);
     return end;
   },
 };

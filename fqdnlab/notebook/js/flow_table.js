@@ -1,10 +1,10 @@
 // The live table: rows come in batches, at most 100 are in the page, the newest on top.
-// Columns of a row: n, time, endpoint, name, detail, kind, word, why, short rule, rule, uuid (rows.py).
+// Columns of a row: n, time, endpoint, name, detail, kind, word, why, short rule, rule, uuid, port (rows.py).
 
 const KEPT = 4000;
 const SHOWN = 100;
 const GLYPH = { a: "▲", d: "✕", w: "◆", q: "→" };
-const PLACE = { endpoint: 2, name: 3, to: 3, address: 4, verdict: 6, why: 7, rule: 9 };
+const PLACE = { endpoint: 2, name: 3, to: 3, address: 4, verdict: 6, why: 7, rule: 9, port: 11 };
 const POINTING_MS = 3000;
 
 /** A test from words: all must be there; `column:word`, `-word`; `*` for anything. */
@@ -14,10 +14,9 @@ function compile(text) {
     const word = not ? given.slice(1) : given;
     const [, key, rest] = /^(\w+):(.*)$/.exec(word) ?? [null, null, word];
     const place = key === null ? undefined : PLACE[key];
-    const wanted = key !== null && place === undefined && key !== "port" ? word : rest;
+    const wanted = key !== null && place === undefined ? word : rest;
     const pattern = new RegExp(wanted.split("*").map((p) => p.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*"));
-    const where = key === "port" ? (row) => /:(\d+)/.exec(row[4])?.[1] ?? ""
-      : place === undefined ? (row) => row.slice(2, 10).join(" ")
+    const where = place === undefined ? (row) => row.slice(2, 10).join(" ")
       : place === 3 ? (row) => `${row[3]} ${row[4]}` : (row) => row[place];
     const exact = key === "port";
     return (row) => {
@@ -38,10 +37,10 @@ function clockText(ms) {
 class Line {
   constructor(choose) {
     const cell = (c) => h("td", { class: c });
-    this.name = document.createTextNode("");
+    this.name = h("span", {});
     this.detail = h("span", { class: "fq-mono fq-dim" });
     this.cells = ["fq-mono", "", "fq-to", "fq-v", "", "fq-dim"].map(cell);
-    this.cells[2].append(this.name, this.detail);
+    this.cells[2].append(h("div", { class: "fq-where" }, this.name, this.detail));
     this.el = h("tr", { tabindex: -1, onclick: () => choose(this) }, ...this.cells);
     this.row = null;
   }
@@ -50,7 +49,8 @@ class Line {
     const selected = row[10] === chosen;
     if (this.selected !== selected) {
       this.selected = selected;
-      this.el.setAttribute("aria-selected", selected);
+      if (selected) this.el.setAttribute("aria-current", "true");
+      else this.el.removeAttribute("aria-current");
     }
     if (this.row === row) return;
     this.row = row;
@@ -58,11 +58,11 @@ class Line {
     time.textContent = clockText(row[1]);
     time.title = new Date(row[1]).toLocaleString("en-GB");
     endpoint.textContent = row[2];
-    this.name.data = `${row[3] || "(no name)"} `;
+    this.name.textContent = row[3] || "(no name)";
     this.detail.textContent = row[4];
     verdict.textContent = `${GLYPH[row[5]]} ${row[6]}`;
     verdict.dataset.kind = row[5];
-    why.textContent = row[7];
+    why.textContent = why.title = row[7];
     rule.textContent = row[8] || "–";
     rule.title = row[9];
     this.cells[2].title = `${row[3]} ${row[4]}`;
@@ -89,6 +89,8 @@ class Rows {
   add(rows, again) {
     for (const row of rows) {
       if (row[0] <= this.last) continue;
+      // Rows are counted from 1 on: those between were not sent, for want of a sign of life.
+      if (this.last) this.unpainted += row[0] - this.last - 1;
       this.last = row[0];
       this.all.push(row);
       if (!this.test(row)) continue;
@@ -133,28 +135,27 @@ export default {
       "aria-label": "Filter flows", spellcheck: "false", value: model.get("filter"),
     });
     const pause = h("button", { "aria-pressed": "false" }, "Pause");
+    const told = h("p", { class: "fq-told", role: "status", "data-level": "bad" });
     const body = h("tbody", {});
-    const widths = ["84px", "64px", "", "124px", "130px", "150px"];
+    const widths = ["80px", "64px", "", "118px", "126px", "50px"];
     const heads = ["time", "endpoint", "to", "verdict", "why", "rule"];
     const table = h("table", { class: "fq-flows", "aria-label": "Flows, newest first" },
       h("colgroup", {}, ...widths.map((w) => h("col", w ? { style: `width:${w}` } : {}))),
       h("thead", {}, h("tr", {}, ...heads.map((t) => h("th", { scope: "col" }, t)))), body);
     const scroll = h("div", { class: "fq-scroll", tabindex: 0, role: "group", "aria-label": "Flows: arrow keys move, Enter explains, Escape follows again" }, table);
     el.prepend(h("div", { class: "fq-panel" },
-      h("h2", {}, "Flows", note, h("span", { class: "fq-tools" }, filter, pause)), scroll));
+      h("h2", {}, "Flows", note, h("span", { class: "fq-tools" }, filter, pause)), told, scroll));
 
-    const lines = Array.from({ length: SHOWN }, () => new Line((line) => {
-      cursor = lines.indexOf(line);
-      choose();
-    }));
+    const lines = Array.from({ length: SHOWN }, () => new Line((line) => choose(line)));
     const held = () => paused ? "paused" : cursor >= 0 ? "held: Escape follows"
       : scroll.scrollTop > 4 ? "held while you scroll"
       : performance.now() - pointed < POINTING_MS ? "held while you point" : "";
 
-    const choose = () => {
-      const row = lines[cursor]?.row;
+    const choose = (line) => {
+      const row = line?.row;
       if (!row) return;
-      tell(model, { do: "choose", uuid: row[10] });
+      told.textContent = "";
+      tell(model, { do: "choose", uuid: row[10], time: row[1] });
       paint([...lines].map((l) => l.row).filter(Boolean), row[10]);
     };
     const paint = (some, chosen = model.get("chosen_uuid")) => {
@@ -175,6 +176,7 @@ export default {
         line.row = null;
       }
     };
+    const repaint = () => paint(lines.map((l) => l.row).filter(Boolean));
     const frame = () => {
       stats.frames += 1;
       asked = false;
@@ -212,6 +214,10 @@ export default {
       rows.add(message.rows, message.again);
       soon();
     });
+    touch.on("told", ({ text, well }) => {
+      told.textContent = well ? "" : text;
+      repaint(); // what could not be chosen is not marked any more
+    });
     const refilter = () => {
       rows.use(filter.value);
       cursor = -1;
@@ -232,12 +238,17 @@ export default {
     });
     scroll.addEventListener("pointermove", () => { pointed = performance.now(); });
     scroll.addEventListener("pointerleave", () => { pointed = -Infinity; });
+    scroll.addEventListener("focusout", ({ relatedTarget }) => {
+      if (scroll.contains(relatedTarget)) return;
+      cursor = -1; // who goes on with the keyboard elsewhere wants to see what comes of it
+      soon();
+    });
     scroll.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
       if (step !== undefined) {
         cursor = Math.max(0, Math.min(body.children.length - 1, cursor + step));
         lines[cursor]?.el.focus();
-      } else if (event.key === "Enter") choose();
+      } else if (event.key === "Enter") choose(lines[cursor]);
       else if (event.key === "Escape") {
         cursor = -1;
         scroll.scrollTop = 0;
@@ -247,7 +258,7 @@ export default {
       event.preventDefault();
       event.stopPropagation();
     });
-    follow(model, signal, ["chosen_uuid"], () => paint(lines.map((l) => l.row).filter(Boolean)));
+    follow(model, signal, ["chosen_uuid"], repaint);
     follow(model, signal, ["filter"], () => {
       if (filter.value === model.get("filter")) return;
       filter.value = model.get("filter");

@@ -5,7 +5,7 @@ const NUMBERS = new Set(["rate", "started", "ok", "failed"]);
 
 class TrafficRow {
   constructor(row, send) {
-    this.cells = COLUMNS.map((c) => h("td", { "data-field": c, class: NUMBERS.has(c) ? "fq-mono fq-num" : null }));
+    this.cells = COLUMNS.map((c) => h("td", { role: "cell", "data-field": c, class: NUMBERS.has(c) ? "fq-mono fq-num" : null }));
     this.button = h("button", {
       "data-do": "stop", "aria-label": `Stop: ${row.endpoint}, ${row.does}, ${row.to}`,
       onclick: () => {
@@ -13,7 +13,7 @@ class TrafficRow {
         send({ do: "stop", number: row.number });
       },
     }, "stop");
-    this.el = h("tr", { "data-number": row.number }, ...this.cells, h("td", {}, this.button));
+    this.el = h("tr", { role: "row", "data-number": row.number }, ...this.cells, h("td", { role: "cell" }, this.button));
   }
 
   fill(row) {
@@ -21,7 +21,7 @@ class TrafficRow {
       const value = typeof row[c] === "number" ? row[c].toLocaleString("en") : row[c];
       const text = c === "last" && !row.running ? `ended: ${value}` : value;
       if (this.cells[i].textContent !== text) this.cells[i].textContent = text;
-      if (c === "last") this.cells[i].title = text;
+      if (c === "last" || c === "to" || c === "does") this.cells[i].title = c === "last" ? row.whole : text;
     });
     this.el.dataset.running = row.running;
   }
@@ -35,9 +35,9 @@ export default {
     const told = h("div", { class: "fq-told fq-keeps", role: "status", "aria-live": "polite" });
     const rows = new Map();
     const body = h("tbody", {});
-    const head = h("tr", {}, ...[...COLUMNS, ""].map((t) =>
-      h("th", { scope: "col", class: NUMBERS.has(t) ? "fq-num" : null }, t)));
-    const none = h("p", { class: "fq-dim fq-none" }, "Nothing was started here.");
+    const head = h("tr", { role: "row" }, ...[...COLUMNS, ""].map((t) =>
+      h("th", { scope: "col", role: "columnheader", class: NUMBERS.has(t) ? "fq-num" : null }, t)));
+    const none = h("p", { class: "fq-dim fq-none" }, "Nothing was started from this panel.");
     const endpoint = h("select", { "data-field": "endpoint" });
     const kind = h("select", { "data-field": "kind" });
     const list = h("datalist", { id: `fq-names-${Math.random().toString(36).slice(2)}` });
@@ -58,7 +58,7 @@ export default {
       label("per s", rate), h("button", { "data-do": "start", onclick: start }, "Start"), list);
     el.prepend(h("section", { class: "fq-panel", "aria-label": "Traffic" },
       h("h2", {}, "Traffic", h("small", {}, "of the lab's endpoints")),
-      h("div", { class: "fq-wide" }, h("table", { class: "fq-traffic" }, h("thead", {}, head), body)), none, form, told));
+      h("div", { class: "fq-wide" }, h("table", { class: "fq-traffic", role: "table" }, h("thead", {}, head), body)), none, form, told));
 
     const options = (select, key, pairs) => {
       const chosen = select.value;

@@ -20,7 +20,7 @@ from fqdnlab.agent.state import AgentState
 from fqdnlab.agent.store import Store, read_saved
 from fqdnlab.agent.undo import Before
 from fqdnlab.datapath import abi
-from fqdnlab.model.policy_parser import parse_policies
+from fqdnlab.model.policy_parser import check_documents, parse_policies
 from fqdnlab.model.settings import LabSettings
 from tests.unit.agent.kit import SECOND, WEB, Agent, endpoint
 
@@ -68,6 +68,21 @@ def test_what_came_since_is_in_the_journal(tmp_path: Path) -> None:
     assert warnings == []
     assert state.rebuild() == [], "the identity it made has its number"
     assert {m.name for m in read_saved(tmp_path).mappings} == {m.name for m in agent.state.mappings}
+
+
+@pytest.mark.parametrize("head", ["", "\n", "# words\n\n", "---\n", "kind: none\n---\n"])
+def test_policies_have_their_lines_and_texts_again(tmp_path: Path, head: str) -> None:
+    policies = [p for p in check_documents(head + WEB.lstrip(), "policy.yaml") if p.policy]
+    agent, store = Agent(), Store(tmp_path)
+    agent.run(agent.state.set_policies([p.policy for p in policies if p.policy]))
+    store.save(agent.state)
+    state, _, _ = again(tmp_path, agent)
+    before, after = (
+        [(p.yaml, p.line, [rule.line for rule in p.rules()]) for p in s.policies.values()]
+        for s in (agent.state, state)
+    )
+    assert [line for _, line, _ in after] == [head.count("\n") + 1]
+    assert after == before
 
 
 @pytest.mark.parametrize(

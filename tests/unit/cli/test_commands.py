@@ -23,7 +23,7 @@ COMMANDS = {
 @pytest.fixture
 def no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No machine service runs at the place where it is looked for."""
-    nowhere = (tmp_path / "none.sock", 90.0)
+    nowhere = (tmp_path / "none.sock", 90.0, "")
     monkeypatch.setattr(machine.MachineClient.__init__, "__defaults__", nowhere)
 
 

@@ -128,6 +128,22 @@ def test_a_lease_counts_in_lab_time() -> None:
     assert not bench.answer(API, ttl=90).done
 
 
+def test_while_the_speed_of_time_changes_no_lease_is_used(bench: Bench) -> None:
+    bench.answer(API, ttl=60)
+    bench.acknowledge(seconds=100)
+    bench.answers.set_time(1.0, leases=False)
+    asked = bench.answer(API, ttl=60)
+    assert not asked.done
+    bench.acknowledge(seconds=100)
+    bench.acknowledge(seconds=100)  # ... as its time is not known, it is asked again, once
+    assert asked.done
+    bench.answers.set_time(0.1, leases=True)
+    assert not bench.answer(API, ttl=60).done, "promises of another time are forgotten"
+    bench.acknowledge(seconds=700)
+    assert bench.answer(API, ttl=60).done
+    assert not bench.answer(API, ttl=71).done, "71 s of the lab are 710 s"
+
+
 def test_leases_are_forgotten_on_the_agent_s_word(bench: Bench) -> None:
     bench.answer(API)
     bench.acknowledge()

@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from fqdnlab import errors
 from fqdnlab.errors import StateError, UsageError
-from fqdnlab.machine.labs import check_lab
+from fqdnlab.machine.checks import check_lab
 from fqdnlab.metrics import Family, exposition
+from fqdnlab.model.place import Place
 from fqdnlab.model.settings import LabSettings
 from fqdnlab.node.addresses import (
-    ENDPOINTS4,
-    ENDPOINTS6,
+    CLUSTER4,
+    CLUSTER6,
     GATEWAY4,
     MAX_ENDPOINT,
     endpoint_addresses,
 )
-from fqdnlab.node.commands import PROCESSES, Lab, process_plan
+from fqdnlab.node.commands import Lab, process_plan
 from fqdnlab.node.endpoints import next_number
 from fqdnlab.node.metrics import merge
 from fqdnlab.node.plan import Plan
@@ -34,6 +35,7 @@ from fqdnlab.node.teardown import lab_of_netns
 from fqdnlab.node.users import User, command_environment
 from fqdnlab.paths import PROXY_UID, check_lab_name, netns
 
+PROCESSES = Place().processes
 LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?", fullmatch=True)
 
 
@@ -42,8 +44,8 @@ def test_all_endpoints_have_addresses_of_their_own() -> None:
     for column in zip(*everyone, strict=True):
         assert len(set(column)) == MAX_ENDPOINT
     for one in everyone:
-        assert ipaddress.ip_address(one.ip4) in ipaddress.ip_network(ENDPOINTS4)
-        assert ipaddress.ip_address(one.ip6) in ipaddress.ip_network(ENDPOINTS6)
+        assert ipaddress.ip_address(one.ip4) in ipaddress.ip_network(CLUSTER4)
+        assert ipaddress.ip_address(one.ip6) in ipaddress.ip_network(CLUSTER6)
         assert one.ip4 != GATEWAY4
         assert len(one.ifname) <= 15
 
@@ -102,6 +104,9 @@ def test_the_state_survives_a_round_trip() -> None:
     state.endpoints.append(EndpointRecord(1, "web", "default", {"app": "web"}, 3, 257, True, True))
     state.faults.append(FaultEntry(1.0, "agent", "kill", 1, 1, "dead"))
     assert LabState.from_json(state.to_json()) == state
+    older = json.loads(state.to_json())
+    del older["place"]  # of before there were places: whole, as the default says
+    assert LabState.from_json(json.dumps(older)) == state
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"lab": "a"}'])
@@ -124,6 +129,9 @@ def test_each_process_is_told_where_to_say_ready(process: str) -> None:
     at = plan.argv.index("--ready-fd")
     assert plan.argv[at + 1] == "17"
     assert plan.env["A"] == "b"
+    second = Lab("mine", LabSettings(), 0, 0, Place(index=2))
+    there = process_plan(second, process, {}, 17, 3, 21).argv
+    assert ("--index" in there) == (process in ("agent", "observer"))
     if process != "world":
         given_settings = json.loads(plan.argv[plan.argv.index("--settings") + 1])
         assert given_settings["min_ttl"] == 9

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fqdnlab.notebook.rows import COLUMNS, is_shown, rate_kind, view
+from fqdnlab.model.flow_rates import is_outcome, rate_kind
+from fqdnlab.notebook.rows import COLUMNS, view
 from tests.unit.notebook.kit import T0, row
 
 
@@ -24,6 +25,21 @@ def test_a_packet_that_passed() -> None:
     assert one["detail"] == "198.51.100.7:443"
     assert one["short"] == "*.cdn.example.com"
     assert one["time"] == T0 * 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("api.example.com", "api.example.com"),
+        ("img.cdn.example.com", "*.cdn.example.com"),
+        ("other.example.com", "egress[1]"),
+        ("", "egress[1]"),
+    ],
+)
+def test_of_a_list_of_selectors_the_one_that_has_the_name(name: str, short: str) -> None:
+    peers = "matchName api.example.com, matchPattern *.cdn.example.com and 2 more"
+    rule = f"default/web-egress egress[1] toFQDNs {peers} 443/TCP"
+    assert shown(name=name, rule=rule)["short"] == short
 
 
 @pytest.mark.parametrize(
@@ -54,6 +70,13 @@ def test_questions_and_answers() -> None:
     assert one["why"] == "early: hold-deadline"
 
 
+def test_a_port_is_a_packets() -> None:
+    assert shown(address="2001:db8::7")["port"] == "443"
+    assert shown(protocol="ICMPv4", port=8)["port"] == ""
+    assert shown(port=None)["port"] == ""
+    assert dns(result="RESOLVED", ips=["2001:db8::7"], port=53)["port"] == ""
+
+
 def test_addresses_and_protocols() -> None:
     assert shown(address="2001:db8::7")["detail"] == "[2001:db8::7]:443"
     assert shown(protocol="UDP", port=53)["detail"] == "198.51.100.7:53 UDP"
@@ -67,4 +90,4 @@ def test_what_counts_as_what() -> None:
     assert rate_kind(row(verdict="REDIRECTED")) == ""
     assert rate_kind(row(kind="dns", result="ASKED")) == ""
     assert rate_kind(row(kind="dns", result="RESOLVED")) == "asked"
-    assert not is_shown(row(kind="dns", result="ASKED"))
+    assert not is_outcome(row(kind="dns", result="ASKED"))

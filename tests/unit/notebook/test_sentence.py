@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from fqdnlab.notebook.seen import Proc, Rates, Seen
+from fqdnlab.notebook.cards import cards
+from fqdnlab.notebook.seen import Fault, Proc, Rates, Seen
 from fqdnlab.notebook.sentence import say
 from tests.unit.notebook.kit import T0, running, seen
 
@@ -24,7 +25,7 @@ def test_all_is_well() -> None:
     assert said.level == "ok"
     assert said.text == (
         "Everything runs. **1** of **2** endpoints is under policy; "
-        "**3** addresses are open by name."
+        "**3** addresses are known by name."
     )
     assert said.more == "**38**/s allowed, **11**/s dropped, **5** look-ups/s."
 
@@ -58,6 +59,22 @@ def test_a_hung_agent_holds_answers() -> None:
     said = say(seen(processes={"agent": hung("agent")}))
     assert "has been hung for" in said.text
     assert "held **100 ms** at most" in said.text
+
+
+def test_a_process_is_hung_since_it_was_hung_and_not_since_it_began() -> None:
+    faults = (
+        Fault(T0 - 300, "agent", "stop", 99, 1),  # another process of that name
+        Fault(T0 - 20, "agent", "stop", 100, 1),
+        Fault(T0 - 15, "agent", "cont", 100, 1),
+        Fault(T0 - 5, "agent", "stop", 100, 1),
+        Fault(T0 - 2, "proxy", "stop", 100, 1),
+    )
+    now = seen(processes={"agent": hung("agent")}, faults=faults)
+    assert f"The agent has been hung for **{{ago:{T0 - 5:.1f}}}**." in say(now).text
+    agent = next(card for card in cards(now) if card.name == "agent")
+    assert f"hung **{{ago:{T0 - 5:.1f}}}**" in agent.lines[0]
+    unknown = seen(processes={"agent": hung("agent")})
+    assert f"hung for **{{ago:{T0 - 24:.1f}}}**" in say(unknown).text, "by whom nobody told"
 
 
 def test_with_the_proxy_dead_too_names_do_not_resolve() -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fqdnlab.model.labtime import LabClock
 from fqdnlab.observer.dnswire import read_message
 from fqdnlab.observer.journal import Journal
-from fqdnlab.observer.names import NameHistory
+from fqdnlab.observer.names import NameHistory, Told
 from tests.observer_data import answer
 from tests.unit.observer.kit import NOW, SECOND
 
@@ -159,3 +160,21 @@ def test_against_a_slow_model(
     last = max((end for end, _ in begun), default=0)
     expected = live or {n for end, n in begun if end == last}
     assert names.names(1, address, NOW + at * SECOND) == sorted(expected)
+
+
+def test_lab_time_changes_its_speed() -> None:
+    names = NameHistory()
+    names.follow(LabClock(1.0))
+    told(names, "a.org", [A], NOW, ttl=600)
+    names.follow(LabClock(60.0, 0, NOW))
+    told(names, "b.org", [A], NOW + 9 * SECOND, ttl=300)
+    assert names.names(1, A, NOW + int(9.5 * SECOND)) == ["a.org", "b.org"]
+    assert names.names(1, A, NOW + int(10.5 * SECOND)) == ["b.org"]
+
+
+def test_the_first_clock_says_how_time_goes_already() -> None:
+    names = NameHistory()
+    names.restore(Told(1, A, "a.org", NOW, NOW + 10 * SECOND, ""))
+    names.follow(LabClock(60.0, 0, NOW))
+    told(names, "b.org", [A], NOW, ttl=6000)
+    assert names.names(1, A, NOW + 9 * SECOND) == ["a.org", "b.org"]

@@ -40,6 +40,41 @@ def test_an_outage_lasts_from_kill_to_restart_or_to_the_end() -> None:
 
 def test_a_restart_without_a_kill_is_no_outage() -> None:
     assert outages([{"time": 1.0, "process": "agent", "action": "restart"}], 5.0) == []
+    faults = [
+        {"time": 1.0, "process": "agent", "action": a} for a in ("stop", "upgrade", "upgrade")
+    ]
+    assert [(o.what, o.stop) for o in outages(faults, 9.0)] == [("hung", 1.0), ("upgraded", 1.0)]
+
+
+def test_machines_and_their_links_are_away_too() -> None:
+    """By node, where there are several; a reset is a moment."""
+    faults = [
+        {"time": 1.0, "process": "vm", "action": "suspend", "node": "node"},
+        {"time": 2.0, "process": "link", "action": "cut", "node": "node2"},
+        {"time": 3.0, "process": "agent", "action": "kill", "node": "node"},
+        {"time": 4.0, "process": "vm", "action": "resume", "node": "node"},
+        {"time": 5.0, "process": "agent", "action": "restart", "node": "node2"},
+        {"time": 6.0, "process": "vm", "action": "reset", "node": "node2"},
+    ]
+    found = outages(faults, 9.0)
+    assert [(o.text, o.start, o.stop) for o in found] == [
+        ("node machine suspended", 1.0, 4.0),
+        ("node2 link cut", 2.0, 6.0),
+        ("node agent killed", 3.0, 9.0),
+        ("node2 machine reset", 6.0, 6.0),
+    ]
+
+
+def test_an_answer_waits_for_its_own_nodes_agent() -> None:
+    rows = [record(5, ("192.0.2.9",), state="waits") | {"node": "node2"}]
+    away = [
+        Outage("agent", "killed", 3.0, 8.0, "node"),
+        Outage("agent", "hung", 4.0, 12.0, "node2"),
+    ]
+    assert [(i.state, i.stop) for i in mapping_intervals(rows, away, 100.0)] == [
+        ("waits", 12.0),
+        ("enforced", 22.0),
+    ]
 
 
 def test_answers_for_the_same_address_join_while_they_overlap() -> None:

@@ -8,10 +8,13 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fqdnlab.model.flow_rates import rate_kind
+from fqdnlab.notebook.bins import Bins
 from fqdnlab.plots import Interval, Outage, sampled_intervals, timeline
 from fqdnlab.plots.notes import Note, place, text_width
 
 T0 = 1_700_000_000.0
+EMPTY = pd.DataFrame()
 
 
 def look(time: float, **states: str) -> list[dict[str, Any]]:
@@ -86,13 +89,16 @@ def test_no_note_lies_on_another(given_: list[tuple[float, str]]) -> None:
 # ---------------------------------------------------------------- the figure
 
 
+PACKET = {"kind": "packet", "result": "", "is_reply": False}
+
+
 def frames() -> dict[str, Any]:
     def at(seconds: float) -> pd.Timestamp:
         return pd.Timestamp(T0 + seconds, unit="s", tz="UTC")
 
-    verdicts = ["FORWARDED"] * 7 + ["DROPPED"] * 3
+    verdicts = enumerate(["FORWARDED"] * 7 + ["DROPPED"] * 3)
     return {
-        "flows": pd.DataFrame([{"time": at(i), "verdict": v} for i, v in enumerate(verdicts)]),
+        "flows": pd.DataFrame([{**PACKET, "time": at(i), "verdict": v} for i, v in verdicts]),
         "queries": pd.DataFrame(
             [
                 {**answer(0, "192.0.2.1"), "time": at(1)},
@@ -125,6 +131,46 @@ def test_everything_is_on_it() -> None:
     bands = [(s.x0, s.x1) for s in figure.layout.shapes if s.type == "rect" and s.yref == "paper"]
     assert (4.0, 7.0) in bands
     assert len(bands) == 3
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "seconds": st.floats(0, 19.9),
+            "kind": st.sampled_from(("packet", "packet", "dns")),
+            "verdict": st.sampled_from(("FORWARDED", "DROPPED", "REDIRECTED", "ERROR", "AUDIT")),
+            "result": st.sampled_from(("ASKED", "RESOLVED", "REFUSED", "")),
+            "is_reply": st.sampled_from((True, False, None)),
+        }
+    ),
+    max_size=40,
+)
+
+
+@given(ROWS)
+def test_its_bars_count_what_the_live_ones_count(rows: list[dict[str, Any]]) -> None:
+    bins = Bins()
+    for row in rows:
+        if kind := rate_kind(row):
+            bins.add(kind, T0 + row["seconds"])
+        row["time"] = pd.Timestamp(T0 + row["seconds"], unit="s", tz="UTC")
+    live = bins.picture(T0, T0 + 20)
+    figure = timeline(pd.DataFrame(rows), EMPTY, EMPTY, t0=T0, end=T0 + 20, bin_seconds=1.0)
+    drawn = {t.name: dict(zip(t.x, t.y, strict=True)) for t in figure.data}
+    for name, sign in (("▲ allowed", 1), ("✕ dropped", -1)):
+        counts = enumerate(live[name.split()[1]])
+        assert drawn[name] == {n + 0.5: sign * count for n, count in counts if count}
+
+
+def test_a_table_without_replies_counts_packets_alone() -> None:
+    rows = [dict(row) for row in frames()["flows"].to_dict("records")]
+    rows += [{**rows[0], "kind": "dns", "result": "RESOLVED", "is_reply": True}]
+    rows += [{**rows[0], "is_reply": True}, {**rows[0], "verdict": "REDIRECTED"}]
+    figure = timeline(pd.DataFrame(rows), EMPTY, EMPTY, t0=T0, end=T0 + 20)
+    assert {t.name: sum(t.y) * 0.5 for t in figure.data if t.name[0] in "▲✕"} == {
+        "▲ allowed": 7,
+        "✕ dropped": -3,
+    }
 
 
 def test_verdicts_are_told_apart_without_colour() -> None:

@@ -61,6 +61,19 @@ def test_documents_and_their_lines() -> None:
     assert plain(one(third.text).root) == {"c": {"d": 2}}
 
 
+@pytest.mark.parametrize(
+    "head", ["", "\n", "\n\n  \n", "# words\n", "# words\n---\n", "---\n", "\ufeff"]
+)
+def test_the_first_documents_text_has_the_lines_of_the_whole(head: str) -> None:
+    """A panel shows the text, an explanation tells its lines: both must mean the same line."""
+    first, second = read_documents(f"{head}a: 1\nb:\n  c: 2\n---\n# more\nd: 3\n")
+    again = one(first.text)
+    assert first.line == head.count("\n") + 1
+    assert (again.line, plain(again.root)) == (first.line, plain(first.root))
+    assert again.text == first.text
+    assert second.text == "d: 3\n"
+
+
 def test_a_broken_document_hides_no_other() -> None:
     before, broken, after = read_documents("a: 1\n---\nb: [\n---\nc: 3\n")
     assert plain(before.root) == {"a": 1}

@@ -116,7 +116,18 @@ def test_any_text_is_a_name_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a..b", ".a", "a b", "ä.example", "a" * 64, ".".join(["a" * 60] * 5), "a\n"],
+    [
+        "a..b",
+        ".a",
+        "a b",
+        "ä.example",
+        "\\Ā",
+        "\\²³¹",
+        "\\1²³",
+        "a" * 64,
+        ".".join(["a" * 60] * 5),
+        "a\n",
+    ],
 )
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(UsageError, match="no DNS name"):
