@@ -54,6 +54,7 @@ class Machines(Links):
         self._say = say
         self._runs: dict[str, str] = {}  # which payload each machine service was told it runs
         self._bringing = threading.Lock()
+        self._setting = {machine: threading.Lock() for machine in (*machine_names(2), "client")}
 
     # ------------------------------------------------------------ up
 
@@ -206,24 +207,39 @@ class Machines(Links):
 
     def offset(self, machine: str) -> float:
         """Seconds by which its wall clock is ahead of ours: the least delayed of some askings."""
-        asked: list[tuple[float, float]] = []
+        return self._clocks(machine)[0]
+
+    def _clocks(self, machine: str) -> tuple[float, int]:
+        """`offset`, and our wall clock (ns) at the zero of the machine's CLOCK_BOOTTIME."""
+        asked: list[tuple[int, int, int]] = []
         client = self.client(machine)
         for _ in range(_ASKINGS):
-            before = time.time()
-            wall, _ = client.clock()
-            after = time.time()
-            asked.append((after - before, wall / 1e9 - (before + after) / 2))
-        return min(asked)[1]
+            before = time.time_ns()
+            wall, boottime = client.clock()
+            after = time.time_ns()
+            middle = (before + after) // 2
+            asked.append((after - before, wall - middle, middle - boottime))
+        _, ahead, zero = min(asked)
+        return ahead / 1e9, zero
 
     def set_clock(self, machine: str) -> None:
         """Set its wall clock to ours; CLOCK_BOOTTIME, by which leases run, is not touched."""
-        for _ in range(_SETTINGS):
+        with self._setting[machine]:
+            for _ in range(_SETTINGS):
+                off, zero = self._clocks(machine)
+                if abs(off) < _CLOCK_SECONDS:
+                    return
+                # by CLOCK_BOOTTIME: how long it takes to be told does not matter, nor who else
+                # sets it just now, where a step by `off` would be taken twice
+                step = (
+                    "import time; time.clock_settime_ns(time.CLOCK_REALTIME, "
+                    f"time.clock_gettime_ns(time.CLOCK_BOOTTIME) + {zero})"
+                )
+                self.link(machine).run("sudo", "python3", "-I", "-S", "-c", step)
             off = self.offset(machine)
-            if abs(off) < _CLOCK_SECONDS:
-                return
-            # by so much, and not to a time: how long it takes to be told does not matter
-            step = f"import time; time.clock_settime(time.CLOCK_REALTIME, time.time() - {off!r})"
-            self.link(machine).run("sudo", "python3", "-I", "-S", "-c", step)
+            if abs(off) >= _CLOCK_SECONDS:
+                way = "fast" if off > 0 else "slow"
+                self._say(f"{machine}: its clock is {abs(off):.1f} s {way}")
 
     # ------------------------------------------------------------ what can be done to them
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -42,6 +43,18 @@ def test_restored_to_a_snapshot_all_is_as_it_was_and_on_time(
     assert abs(newest - time.time()) < 60, "flows are told in our time"
     with pytest.raises(UsageError, match="no snapshot"):
         lab.restore("none")
+
+
+def test_two_who_set_a_clock_at_once_set_it_right(machines: VagrantBackend, vms: Host) -> None:
+    other = vms.backend(lambda _: None)  # links and locks of its own, as another process has them
+    back = "import time; time.clock_settime(time.CLOCK_REALTIME, time.time() - 40)"
+    for _ in range(3):
+        machines.machines.link("node").run("sudo", "python3", "-I", "-S", "-c", back)
+        assert machines.machines.offset("node") < -30.0
+        with ThreadPoolExecutor(4) as pool:
+            two = (machines.machines, other.machines)
+            list(pool.map(lambda one: one.set_clock("node"), two * 2))
+        assert abs(machines.machines.offset("node")) < 2.0
 
 
 def card(buttons: Any) -> str:
