@@ -71,14 +71,16 @@ class Panel(anywidget.AnyWidget):
         self._guard = threading.Lock()
         self._failures: dict[str, str] = {}
         self.on_msg(self._heard)
+        self.show(self._hub.seen)  # before the reader's thread does, which would be newer
         self._end = self._hub.subscribe(
             Subscriber(self._on_seen, self._on_rows if self.takes_rows else None, self.is_looked_at)
         )
-        self.show(self._hub.seen)
 
     # ------------------------------------------------------------ for subclasses
 
     takes_rows = False
+    #: Traits that the view itself changes: they are not told again.
+    by_view: frozenset[str] = frozenset()
 
     def show(self, seen: Seen) -> None:
         """Show what was seen; called on the reader's thread, whenever something was read."""
@@ -118,6 +120,13 @@ class Panel(anywidget.AnyWidget):
             self._beat = now
             self.send({"type": "beat", "time": seen.time})
 
+    def _tell_again(self) -> None:
+        """Send what is shown as it is: of a state that was lost, or came before an older one,
+        nothing else would be heard until it changes.  Where it was not, nothing is drawn anew."""
+        shown = {name for name in self.keys if not name.startswith("_")}
+        with self._guard:
+            self.send_state(shown - set(anywidget.AnyWidget.class_trait_names()) - self.by_view)
+
     def _on_rows(self, rows: list[list[Any]]) -> None:
         self._try("rows", self.on_rows, rows)
 
@@ -137,6 +146,8 @@ class Panel(anywidget.AnyWidget):
     def _heard(self, _: object, content: Mapping[str, Any], __: object) -> None:
         self._looked_at = time.monotonic()
         what = str(content.get("do", ""))
+        if what in ("hello", "alive"):
+            self._tell_again()
         method = getattr(self, f"do_{what}", None)
         if method is None:
             return

@@ -35,6 +35,7 @@ class FlowTable(Panel):
     """
 
     _esm = script("flow_table")
+    by_view = frozenset({"filter"})
     filter = traitlets.Unicode("").tag(sync=True)
     chosen_uuid = traitlets.Unicode("").tag(sync=True)
     takes_rows = True

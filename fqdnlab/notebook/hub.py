@@ -188,10 +188,12 @@ class Hub:
             return any(s.wants() for s in self._subscribers)
 
     def _read_state(self) -> None:
-        reader = StateLoop(self.lab, self.node, self._lives, self._lock)
+        reader: StateLoop | None = None
         try:
             while not self._stopping.is_set():
                 try:
+                    if reader is None:
+                        reader = StateLoop(self.lab, self.node, self._lives, self._lock)
                     self._seen = reader.read(self._seen, self._bins)
                 except Exception as error:  # said on top of every dashboard, and tried again
                     _log.exception("the lab %s cannot be read", self.lab)
@@ -202,7 +204,8 @@ class Hub:
                 self._poked.wait(_STATE_SECONDS if self._watched() else _IDLE_SECONDS)
                 self._poked.clear()
         finally:
-            reader.close()
+            if reader is not None:
+                reader.close()
 
     def _tell(self, subscriber: Subscriber, method: Callable[[Any], None], what: Any) -> None:
         """Tell one; a panel that fails must not take the others' news away."""
@@ -221,22 +224,25 @@ class Hub:
             return list(self._subscribers)
 
     def _read_flows(self) -> None:
-        reader = FlowReader(self.lab, self.node)
+        reader: FlowReader | None = None
         table = Table()
         try:
             while not self._stopping.is_set():
                 begin = time.monotonic()
                 try:
+                    if reader is None:
+                        reader = FlowReader(self.lab, self.node)
                     table.add(reader.fresh())
                 except grpc.RpcError:
                     pass  # the observer is away, as its card says
                 except Exception:
                     _log.exception("flows of the lab %s cannot be read", self.lab)
-                self._take(table.drain(), reader.lost)
+                self._take(table.drain(), 0 if reader is None else reader.lost)
                 pause = _FLOW_SECONDS if self._watched() else _IDLE_SECONDS
                 self._stopping.wait(max(0.01, pause - (time.monotonic() - begin)))
         finally:
-            reader.close()
+            if reader is not None:
+                reader.close()
 
     def _take(self, rows: list[dict[str, Any]], lost: int) -> None:
         if not rows:

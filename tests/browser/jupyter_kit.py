@@ -41,6 +41,7 @@ class Server:
 
     process: subprocess.Popen[str]
     folder: Path
+    home: Path
     log: list[str] = field(default_factory=list)
 
     def said(self) -> str:
@@ -71,7 +72,7 @@ def jupyter(folder: Path, home: Path, *more: str) -> Iterator[Server]:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(home)
     )
-    server = Server(process, folder)
+    server = Server(process, folder, home)
     assert process.stdout is not None
     reader = threading.Thread(target=lambda: server.log.extend(process.stdout), daemon=True)  # type: ignore[arg-type]
     reader.start()
@@ -114,12 +115,15 @@ class Tab:
 
     @classmethod
     def open(cls, context: BrowserContext, server: Server, name: str) -> Tab:
-        """Open a notebook of the server and wait until its kernel is idle."""
+        """Open a notebook of the server; wait until its kernel is idle and its widgets, of which
+        there are none, were asked for: JupyterLab does so beside the first cells."""
         outside: list[str] = []
         context.route("**/*", lambda route: _inside_only(route, outside))
         tab = cls(context.new_page(), outside)
         tab.page.goto(server.url(name))
         tab.page.wait_for_function(_IDLE, timeout=60_000)
+        tab.page.evaluate(_MANAGER)
+        tab.page.wait_for_function("window.manager.restoredStatus", timeout=20_000)
         return tab
 
     def run(self, cell: int) -> None:
@@ -177,6 +181,14 @@ _IDLE = """() => {
   const app = window.jupyterapp;
   const kernel = app?.shell?.currentWidget?.sessionContext?.session?.kernel;
   return kernel?.status === 'idle' && app.shell.currentWidget.content.widgets.length > 0;
+}"""
+#: JupyterLab's widget manager of the notebook, as `window.manager`.
+_MANAGER = """async () => {
+  const { rendermime } = window.jupyterapp.shell.currentWidget.content;
+  const mimeType = 'application/vnd.jupyter.widget-view+json';
+  const renderer = rendermime.getFactory(mimeType).createRenderer({ mimeType });
+  window.manager = await renderer._manager.promise;
+  renderer.dispose();
 }"""
 _RUN = """(index) => {
   const panel = window.jupyterapp.shell.currentWidget;

@@ -78,6 +78,18 @@ def test_a_browser_that_was_closed(first: Tab, open_notebook: Opener) -> None:
     nothing_lost(set())
 
 
+def test_a_state_that_was_lost_on_its_way_comes_again(first: Tab) -> None:
+    """As when a server drops messages, or an older state overtakes a newer one."""
+    first.page.evaluate("""() => {
+      for (const model of window.manager._modelsSync.values()) {
+        const cards = model.get("cards");
+        if (cards) model.set("cards", cards.map((card) => ({ ...card, word: "an old one" })));
+      }
+    }""")
+    first.page.wait_for_selector(f"{WORD}:has-text('an old one')", timeout=5_000)
+    first.page.wait_for_selector(f"{WORD}:has-text('at work')", timeout=20_000)
+
+
 def test_without_our_routing_a_button_waits_for_the_cell(first: Tab, open_notebook: Opener) -> None:
     """The saboteur of "kill during a cell"; when this fails, comms.py is needed no longer."""
     cells = (
