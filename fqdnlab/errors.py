@@ -23,6 +23,7 @@ __all__ = [
     "StateError",
     "UnavailableError",
     "UsageError",
+    "let_go",
 ]
 
 
@@ -86,3 +87,11 @@ class ConflictError(FqdnlabError):
 
 class StateError(FqdnlabError):
     """A state file or a pinned map is not what it should be."""
+
+
+def let_go(who: str) -> UsageError:
+    """For whoever asks through a lab that is down, or was closed."""
+    return UsageError(
+        f"{who} cannot be asked: this lab was taken down, or closed, here",
+        "run what makes it again:  lab = Lab(…)",
+    )

@@ -79,7 +79,19 @@ class Peer:
         self._remedy = remedy
         self._link = link
         self.ahead = ahead
-        self.channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
+        self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
+        self._closed = False
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """To the service.  Raises as `held`."""
+        self.held()
+        return self._channel
+
+    def held(self) -> None:
+        """Raise UsageError after `close`."""
+        if self._closed:
+            raise errors.let_go(self._who)
 
     def listens(self) -> bool:
         """Whether somebody accepts connections at its socket, at the far end of a link too."""
@@ -121,6 +133,7 @@ class Peer:
         ------
         UnavailableError, LateError, UsageError, StateError
         """
+        self.held()
         timeout = patiently(timeout)
         end = time.monotonic() + timeout
         try:
@@ -149,5 +162,6 @@ class Peer:
         return error_from(error, self._who, self._remedy)
 
     def close(self) -> None:
-        """Close the channel."""
-        self.channel.close()
+        """Close the channel.  Idempotent."""
+        self._closed = True
+        self._channel.close()

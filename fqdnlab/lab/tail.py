@@ -48,7 +48,9 @@ class Tail:
     def fresh(
         self, timeout: float = _SECONDS, settled: bool = False
     ) -> Iterator[observer_pb2.GetFlowsResponse]:
-        """What came since the last call.  Raises grpc.RpcError; calling again later is fine."""
+        """What came since the last call.  Raises grpc.RpcError; calling again later is fine.
+        UsageError once the observer was closed."""
+        self._observer.held()
         fresh = self._tail.fresh(patiently(timeout), settled)
         return _told(fresh, self._observer, self._node)
 

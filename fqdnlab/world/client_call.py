@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from fqdnlab.errors import FqdnlabError, LateError, UnavailableError, UsageError
+from fqdnlab.errors import FqdnlabError, LateError, UnavailableError, UsageError, let_go
 from fqdnlab.pb import world_pb2_grpc
 
 __all__ = ["Caller", "texts", "unsigned"]
@@ -44,6 +44,7 @@ class Caller:
         self._timeout = timeout
         self._link = link
         self._lock = threading.Lock()
+        self._closed = False
         if isinstance(where, grpc.Channel):
             self._stub = world_pb2_grpc.WorldStub(where)
         else:
@@ -56,7 +57,8 @@ class Caller:
         self._stub = world_pb2_grpc.WorldStub(self._own)
 
     def close(self) -> None:
-        """Give the connection back, if it is ours."""
+        """Give the connection back, if it is ours; nothing can be asked then.  Idempotent."""
+        self._closed = True
         if self._own is not None:
             self._own.close()
 
@@ -67,6 +69,8 @@ class Caller:
         self.close()
 
     def _call(self, method: str, request: Any) -> Any:
+        if self._closed:
+            raise let_go("the world")
         stub = self._stub
         try:
             return getattr(stub, method)(request, timeout=self._timeout)
