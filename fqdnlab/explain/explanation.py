@@ -9,7 +9,10 @@ from typing import Any, Literal
 from fqdnlab.explain.facts import DecidingRule, Source
 from fqdnlab.explain.page import page
 
-__all__ = ["GLYPHS", "Explanation", "Remedy", "Step"]
+__all__ = ["GLYPHS", "REFUSED", "Explanation", "Remedy", "Step"]
+
+#: The `Explanation.reason_text` of a question that the proxy refused.
+REFUSED = "Name denied by policy"
 
 #: Beside the colour, so that no one needs to see it.
 GLYPHS: dict[str, str] = {"ok": "✓", "missing": "○", "denied": "✕", "unknown": "?", "note": "i"}

@@ -11,7 +11,7 @@ from typing import Any
 from fqdnlab.errors import UsageError
 from fqdnlab.explain.case import PROTOCOLS, Case, find_workload
 from fqdnlab.explain.decide import Mind
-from fqdnlab.explain.explanation import Explanation, Remedy, Step
+from fqdnlab.explain.explanation import REFUSED, Explanation, Remedy, Step
 from fqdnlab.explain.facts import DecidingRule, Facts
 from fqdnlab.explain.packet import Forecast, foretell
 from fqdnlab.explain.remedy import find_dns_remedy, find_remedy
@@ -176,7 +176,7 @@ def _remedy(
 def _word(row: Mapping[str, Any]) -> str:
     if row["kind"] != "dns":
         return ""
-    return {"REFUSED": "Name denied by policy"}.get(str(row.get("result")), str(row["result"]))
+    return {"REFUSED": REFUSED}.get(str(row.get("result")), str(row["result"]))
 
 
 def _about(row: Mapping[str, Any], case: Case, inward: bool) -> str:

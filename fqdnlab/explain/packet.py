@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from fqdnlab.explain.case import SOMEWHERE, Case, make_case
 from fqdnlab.explain.decide import Decision, Mind, Question
-from fqdnlab.explain.explanation import Explanation, Step
+from fqdnlab.explain.explanation import REFUSED, Explanation, Step
 from fqdnlab.explain.facts import DecidingRule, Facts
 from fqdnlab.explain.kernel import Found
 from fqdnlab.explain.remedy import NO_PROXY, find_remedy, learned
@@ -17,7 +17,6 @@ from fqdnlab.model.reasons import REASONS, reason_text
 __all__ = ["Forecast", "forecast", "foretell"]
 
 _VERDICTS = {ALLOW: "FORWARDED", REDIRECT: "REDIRECTED", DENY: "DROPPED"}
-_REFUSED = "Name denied by policy"  # as the flow of a refused question says
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def forecast(
     told = foretell(facts, case)
     way = Way(facts, case, told.kernel, told.decision, told.question)
     dropped = told.verdict == "DROPPED"
-    words = _REFUSED if told.unresolved and not told.reason else reason_text(told.reason)
+    words = REFUSED if told.unresolved and not told.reason else reason_text(told.reason)
     return Explanation(
         endpoint=case.who.name,
         about=case.about,

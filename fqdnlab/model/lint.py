@@ -53,9 +53,9 @@ def _uncovered(rules: list[Rule]) -> Iterator[FieldStatus]:
                 continue  # said by itself
             if not seen:
                 reason = (
-                    "no rules.dns in this policy: its endpoints' look-ups are not seen, so that "
-                    "this opens no address that nobody else asks for; add a rule to the DNS "
-                    "server with rules.dns"
+                    "no rules.dns in this policy: the proxy does not see its endpoints' look-ups, "
+                    "so this opens an address only if another endpoint looks it up; add a rule to "
+                    "the DNS server with rules.dns"
                 )
                 yield _remark(path, rule, reason)
                 continue

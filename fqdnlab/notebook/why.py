@@ -9,7 +9,7 @@ import traitlets
 
 from fqdnlab.errors import UsageError
 from fqdnlab.explain import Explanation, Facts, Remedy, explain_row, forecast
-from fqdnlab.explain.explanation import GLYPHS
+from fqdnlab.explain.explanation import GLYPHS, REFUSED
 from fqdnlab.notebook.base import Panel, script
 from fqdnlab.notebook.seen import Seen
 from fqdnlab.notebook.styles import styled
@@ -120,9 +120,8 @@ def explained(facts: Facts, about: Mapping[str, Any]) -> Explanation:
 def shown(explanation: Explanation) -> dict[str, Any]:
     """An explanation as the view draws it.  Pure."""
     remedy = explanation.remedy
-    title = "What would become of it?" if explanation.forecast else _TITLES.get(explanation.verdict)
     return {
-        "title": title or "What became of this?",
+        "title": _title(explanation),
         "about": explanation.about,
         "headline": explanation.headline,
         "passes": explanation.verdict in ("FORWARDED", "REDIRECTED"),
@@ -134,6 +133,14 @@ def shown(explanation: Explanation) -> dict[str, Any]:
         "remedy": None if remedy is None else _remedy(remedy),
         "unknown": list(explanation.unknown),
     }
+
+
+def _title(explanation: Explanation) -> str:
+    if explanation.forecast:
+        return "What would become of it?"
+    if explanation.reason_text == REFUSED:
+        return "Why was this refused?"
+    return _TITLES.get(explanation.verdict, "What became of this?")
 
 
 def _entries(data: Mapping[str, Any]) -> list[str]:
