@@ -146,13 +146,12 @@ class Panel(anywidget.AnyWidget):
     def _heard(self, _: object, content: Mapping[str, Any], __: object) -> None:
         self._looked_at = time.monotonic()
         what = str(content.get("do", ""))
-        if what in ("hello", "alive"):
-            self._tell_again()
         method = getattr(self, f"do_{what}", None)
-        if method is None:
-            return
         try:
-            method(content)
+            if what in ("hello", "alive"):
+                self._tell_again()
+            if method is not None:
+                method(content)
         except Exception as error:  # on a thread of Jupyter's, which would swallow it
             _log.exception("a panel of the lab %s could not do %r", self.lab_name, what)
             words = str(error) if isinstance(error, FqdnlabError) else repr(error)
