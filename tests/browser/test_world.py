@@ -134,7 +134,7 @@ def test_slow_by_its_button(tab: Tab, lab: Lab) -> None:
     found = web.run(["dig", "+time=5", "+tries=1", NAME]).stdout
     took = re.search(r"Query time: (\d+) msec", found)
     assert took, found
-    assert int(took[1]) >= 1000
+    assert int(took[1]) >= 990, "a second, by a clock that may be slewed meanwhile"
     press(tab, "[data-do=normal]")
     told(tab, "World", f"{NAME} is normal.")
 
