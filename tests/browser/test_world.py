@@ -34,6 +34,15 @@ def tab(open_notebook: Opener) -> Iterator[Tab]:
     eventually(lambda: "down" in made.text(3), 40, "the lab to be down")
 
 
+#: How long a look-up takes, by a clock that nobody slews (dig goes by the wall clock).
+TIMED = """
+import socket, sys, time
+begin = time.monotonic()
+socket.getaddrinfo(sys.argv[1], 443, socket.AF_INET)
+print(time.monotonic() - begin)
+"""
+
+
 def dig(lab: Lab, name: str = NAME) -> str:
     """What `dig` in the endpoint says, in a word or two."""
     found = lab.endpoint("web").run(["dig", "+time=2", "+tries=1", name])
@@ -131,10 +140,8 @@ def test_slow_by_its_button(tab: Tab, lab: Lab) -> None:
     press(tab, "[data-do=slow]")
     told(tab, "World", f"{NAME} is slow (1 s).")
     web = lab.endpoint("web")
-    found = web.run(["dig", "+time=5", "+tries=1", NAME]).stdout
-    took = re.search(r"Query time: (\d+) msec", found)
-    assert took, found
-    assert int(took[1]) >= 990, "a second, by a clock that may be slewed meanwhile"
+    found = web.run(["python3", "-c", TIMED, NAME]).stdout
+    assert float(found) >= 1.0, found
     press(tab, "[data-do=normal]")
     told(tab, "World", f"{NAME} is normal.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -137,6 +137,26 @@ def test_a_machines_faults_are_noted_and_what_it_cannot_is_said(lab: Lab) -> Non
         with pytest.raises(UsageError, match="no machines of its own"):
             cannot()
     assert len(lab.faults()) == before + 1, "what was not done is not noted"
+
+
+def test_asked_through_a_lab_that_was_let_go_of_it_says_so(lab: Lab, linked: Linked) -> None:
+    let_go = Lab.attach(lab.name, linked)
+    web = let_go.endpoint("web")
+    let_go.flows()
+    let_go.close()
+    ways: list[Callable[[], object]] = [
+        let_go.status,
+        let_go.flows,
+        let_go.mappings,
+        let_go.agent.kill,
+        lambda: web.connect(API, 443),
+        lambda: web.popen(["true"]),
+        lambda: let_go.world.set(API, [A]),
+    ]
+    for way in ways:
+        with pytest.raises(UsageError, match="this lab was taken down, or closed"):
+            way()
+    let_go.close()
 
 
 def test_reset_begins_anew_with_the_same_settings(lab: Lab) -> None:
