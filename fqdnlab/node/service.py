@@ -78,6 +78,14 @@ def _typed(method: Callable[..., T]) -> Callable[..., T]:
     return call
 
 
+def _last_exit(slot: Slot) -> str:
+    """How the last one ended; asked of a child itself, its watcher may note it a moment later."""
+    current = slot.current
+    if current is not None and current.status is not None:
+        return current.last_words
+    return slot.last_exit
+
+
 def _process_state(slot: Slot) -> list[pb.ProcessState]:
     current, phase = slot.current, slot.phase
     states = [
@@ -88,10 +96,12 @@ def _process_state(slot: Slot) -> list[pb.ProcessState]:
             generation=slot.generation,
             since=slot.since,
             restarts=max(0, slot.generation - 1),
-            last_exit=slot.last_exit,
+            last_exit=_last_exit(slot),
         )
     ]
     for generation, old in list(slot.draining):
+        if not old.alive:  # who watches it has not come round to it
+            continue
         states.append(
             pb.ProcessState(name=slot.name, pid=old.pid, state="draining", generation=generation)
         )

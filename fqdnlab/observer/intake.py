@@ -143,8 +143,8 @@ class Intake:
                 waiting = self._held or self._wanted > self._published
                 poll.poll((_TICK if waiting else _REST) * 1000)
                 self._drain_wakes()
+                now = self._boottime()  # before the look: what comes after it may have been missed
                 taken = events.consume() + self._datagrams()
-                now = self._boottime()
                 self._publish(now - _HOLD)
                 self._tell(now - _HOLD)
                 if now - looked > _REST * 1e9:

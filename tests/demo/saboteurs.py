@@ -12,6 +12,7 @@ from fqdnlab.demo import Hooks
 from fqdnlab.demo.policies import WEB_EGRESS
 from fqdnlab.lab import Lab
 from fqdnlab.paths import LabPaths, netns
+from fqdnlab.testing import eventually
 
 __all__ = ["SABOTEURS", "Saboteur"]
 
@@ -108,6 +109,12 @@ def _kill_agent_and(spoil: Callable[[Lab], Any]) -> Callable[[Lab], None]:
     return act
 
 
+def _revive(lab: Lab) -> None:
+    """The agent is back, and the proxy at it: an answer is not early any more."""
+    lab.agent.restart()
+    eventually(lambda: lab.agent_status().proxy_acked_revision, 10, "the proxy at the new agent")
+
+
 def _nothing(_: Lab) -> None:
     """What should be done is not."""
 
@@ -181,7 +188,7 @@ SABOTEURS = (
         5,
         "agent alive again",
         "198.51.100.9 was reached",
-        _before(5, lambda lab: lab.agent.restart()),
+        _before(5, _revive),
     ),
     Saboteur(6, "mappings dropped", "198.51.100.9: ", settings={"agent_dead": "drop"}),
     Saboteur(6, "queue lost", "198.51.100.9: ", _before(6, _lose_the_queue)),

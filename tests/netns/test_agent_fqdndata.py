@@ -91,7 +91,7 @@ def test_snapshots_come_whole_and_one_at_a_time(
     assert {
         s.dns_server_identity for p in first.egress_l7_dns_policy for s in p.dns_servers
     } <= told
-    late = site.lab.apply(cnp("more", dns("more.example")), timeout=0.2)
+    late = site.lab.apply(cnp("more", dns("more.example")), timeout=2.0)
     assert len(late.late) == 1, "this one has not acknowledged"
     replies.put(
         pb.PolicyStateResponse(response=pb.RESPONSE_CODE_NO_ERROR, request_id=first.request_id)

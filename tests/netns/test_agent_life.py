@@ -25,7 +25,7 @@ POLICY = cnp("names", dns("*"), names("*.example.com", port="80"), {"toCIDR": ["
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with machine_service(), Lab(f"life-{os.getpid()}") as made:
+    with machine_service(), Lab(f"life-{os.getpid()}", hold=2.0) as made:
         yield made
 
 
@@ -169,7 +169,8 @@ def test_a_dump_replays(site: Site) -> None:
     dump = site.lab.dump()
     assert dump["whole"]
     kinds = [event["kind"] for event in dump["events"]]
-    assert kinds[-3:] == ["learn", "learn", "collect"] or kinds[-2:] == ["learn", "collect"]
+    assert kinds[-1] == "collect"
+    assert [k for k in kinds if k != "collect"][-1] == "learn"  # a pass may come by itself, too
     assert {"start", "put", "apply", "learn"} <= set(kinds)
     state, faults = replay(dump, parse_policies)
     assert faults == []

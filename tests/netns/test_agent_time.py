@@ -58,7 +58,7 @@ def test_an_address_is_open_at_least_its_ttl_and_at_most_an_interval_more(site: 
     # The last probe may have taken its silence; what it sees is from its beginning on.
     longest = learned + (ttl + INTERVAL) / SCALE
     closed = closes(site, A, 10)
-    assert closed - 0.3 <= longest + 1.0, f"{closed - longest:.2f} s late"
+    assert closed - 0.3 <= longest + 3.0, f"{closed - longest:.2f} s late"
 
 
 def test_min_ttl_lengthens_a_life_and_the_client_is_told_the_truth(site: Site) -> None:
@@ -73,7 +73,7 @@ def test_min_ttl_lengthens_a_life_and_the_client_is_told_the_truth(site: Site) -
 
 
 def test_an_expired_address_is_open_to_established_flows_alone(site: Site) -> None:
-    site.learn("web", API, C, ttl=1)
+    site.learn("web", API, C, ttl=45)
     with site.hold("web", C) as flow:
         eventually(lambda: states(site, C) == ["zombie"], 10, "the pass after its expiry")
         for _ in range(5):  # passes, as long as the flow lives
@@ -105,7 +105,7 @@ def test_the_cap_of_a_name_lets_the_earliest_go(site: Site) -> None:
 
 
 def test_a_removed_policy_cuts_zombies_too(site: Site) -> None:
-    site.learn("web", API, C, ttl=1)
+    site.learn("web", API, C, ttl=45)
     with site.hold("web", C) as flow:
         eventually(lambda: states(site, C) == ["zombie"], 10, "the pass after its expiry")
         assert flow.alive()
@@ -116,7 +116,7 @@ def test_a_removed_policy_cuts_zombies_too(site: Site) -> None:
 
 
 def test_nothing_is_collected_after_a_start_until_an_interval_has_passed(site: Site) -> None:
-    site.learn("web", API, A, ttl=1)
+    site.learn("web", API, A, ttl=45)
     site.lab.agent.kill()
     site.lab.proxy.stop()  # what it keeps is not handed over
     site.lab.agent.start()
@@ -124,18 +124,19 @@ def test_nothing_is_collected_after_a_start_until_an_interval_has_passed(site: S
     eventually(lambda: time.monotonic() > begin + 2 * INTERVAL / SCALE, 10, "two intervals")
     assert states(site, A) == ["expired"]
     site.check("web", {(A, 80): "open"})
-    site.lab.proxy.cont()
     resumed = time.monotonic()
+    site.lab.proxy.cont()
     eventually(lambda: states(site, A) in ([], ["zombie"]), 10, "a pass")
     assert time.monotonic() - resumed > 0.8 * INTERVAL / SCALE
 
 
 def test_lab_time_and_the_next_pass_are_told(site: Site) -> None:
-    first, wall = site.lab.agent_status(), time.monotonic()
+    wall, first = time.monotonic(), site.lab.agent_status()
     eventually(lambda: site.lab.agent_status().lab_time > first.lab_time + 15, 10, "lab time")
     assert time.monotonic() - wall > 0.3
-    ahead = site.lab.agent_status().next_collection - time.time()
-    assert -0.5 < ahead <= INTERVAL / SCALE
+    before = time.time()
+    told = site.lab.agent_status().next_collection
+    assert before - 0.5 < told <= time.time() + INTERVAL / SCALE
 
 
 def test_grace_keeps_an_idle_zombie(site: Site) -> None:

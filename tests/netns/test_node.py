@@ -52,12 +52,12 @@ def node(client: MachineClient) -> Iterator[NodeLab]:
         yield made
 
 
-def connects(node: NodeLab, endpoint: str, address: str) -> str:
+def connects(node: NodeLab, endpoint: str, address: str, patience: float = 10.0) -> str:
     """Whether a TCP connection to `address` opens, from an endpoint: "yes" or why not."""
 
     def attempt() -> str:
         try:
-            socket.create_connection((address, PORT), 0.5).close()
+            socket.create_connection((address, PORT), patience).close()
         except OSError as error:
             return errno.errorcode.get(error.errno or 0, type(error).__name__)
         return "yes"
@@ -220,8 +220,8 @@ def test_a_signal_reaches_the_whole_group(node: NodeLab) -> None:
 
 def test_the_timeout_kills_the_group(node: NodeLab) -> None:
     begin = time.monotonic()
-    ran = node.run("free", "sh", "-c", "sleep 600 & echo $!; sleep 600", timeout=0.5)
-    assert time.monotonic() - begin < 10
+    ran = node.run("free", "sh", "-c", "sleep 600 & echo $!; sleep 600", timeout=3.0)
+    assert time.monotonic() - begin < 30
     assert ran.timed_out
     assert ran.exit == -signal.SIGKILL
     eventually(lambda: start_time(int(ran.stdout)) is None, 5, "the death of the background child")
@@ -284,4 +284,4 @@ def test_packets_are_judged_with_every_process_dead(client: MachineClient) -> No
             mine.fault(process, "kill")
         mine.kill_node_service()
         assert connects(mine, "web", "198.51.100.1") == "yes"
-        assert connects(mine, "web", "198.51.100.2") == "TimeoutError"
+        assert connects(mine, "web", "198.51.100.2", 0.5) == "TimeoutError"

@@ -41,7 +41,7 @@ Flow = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with machine_service(), Lab(f"flows-{os.getpid()}") as made:
+    with machine_service(), Lab(f"flows-{os.getpid()}", hold=2.0) as made:
         made.endpoint("web", labels={"app": "web"})
         made.endpoint("shop", labels={"app": "web"})
         made.world["api.example.com"] = [API, API6]
@@ -96,7 +96,8 @@ def own(flow: Flow) -> dict[str, Any]:
 
 def test_an_allowed_connection(lab: Lab, web: Endpoint) -> None:
     assert curl(web, "http://api.example.com/", "-4")
-    flow = flows(lab, to(API))[0]
+    named = lambda f: to(API)(f) and own(f).get("mapping_state") == "enforced"  # noqa: E731
+    flow = flows(lab, named)[0]
     assert flow["verdict"] == "FORWARDED"
     assert flow["Type"] == "L3_L4"
     assert flow["event_type"] == {"type": VERDICT}

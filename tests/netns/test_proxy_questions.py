@@ -22,7 +22,7 @@ WAYS = pytest.mark.parametrize("transport", ["udp", "tcp"])
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[ProxyLab]:
-    with machine_service(), proxy_kit.proxy_lab("pq") as made:
+    with machine_service(), proxy_kit.proxy_lab("pq", hold=2.0) as made:
         yield made
 
 
@@ -155,13 +155,13 @@ def test_a_thousand_in_flight_each_gets_its_own(bench: ProxyLab) -> None:
 def test_pipelined_over_tcp_and_out_of_order(bench: ProxyLab) -> None:
     """A slow one holds up no quick one; ids of the client may repeat."""
     bench.world.set("slow.example.com", ["198.51.100.77"], ttl=60)
-    bench.world.fault("slow.example.com", delay=1.0)
+    bench.world.fault("slow.example.com", delay=3.0)
     asked = [question("slow.example.com", number=1)]
     asked += [question(NAME, number=2) for _ in range(40)]
     got = bench.ask(*asked, transport="tcp", timeout=15)
     assert [g.record.header.id for g in got] == [2] * 40 + [1]
-    assert got[-1].seconds >= 1.0
-    assert got[0].seconds < 1.0
+    assert got[-1].seconds >= 2.9
+    assert got[0].seconds < 2.9
 
 
 def test_a_client_that_closes_its_half_gets_its_answers(bench: ProxyLab) -> None:

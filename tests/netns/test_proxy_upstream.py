@@ -172,9 +172,9 @@ def test_a_silent_server_is_servfail_in_time(bench: ProxyLab, transport: str, se
 
 def test_an_answer_after_the_time_out_is_believed_no_more(bench: ProxyLab) -> None:
     bench.world.set("late.example.com", ["198.51.100.210"], ttl=60)
-    bench.world.fault("late.example.com", delay=1.6)
+    bench.world.fault("late.example.com", delay=2.6)
     before = bench.metric("fqdnlab_proxy_unbelieved_total")
-    got = bench.ask(question("late.example.com"), timeout=3, expect=2)
+    got = bench.ask(question("late.example.com"), timeout=4, expect=2)
     assert [g.rcode for g in got] == [SERVFAIL]
     assert "198.51.100.210" not in learned(bench)
     seen = lambda: bench.metric("fqdnlab_proxy_unbelieved_total") == before + 1  # noqa: E731
@@ -246,16 +246,16 @@ def test_the_node_s_address_and_nxdomain(machine: None) -> None:
 def test_over_the_concurrency_limit(machine: None, transport: str) -> None:
     """Shed with SERVFAIL and counted; with grace, those that find room in time are not."""
     metric = "cilium_fqdn_semaphore_rejected_total"
-    settings = {"concurrency_limit": 4, "upstream_timeout": 3.0}
+    settings = {"concurrency_limit": 4, "upstream_timeout": 6.0}
     with proxy_kit.proxy_lab(f"pu-c-{transport}", **settings) as bench:
-        bench.world.fault(NAME, delay=0.5)
+        bench.world.fault(NAME, delay=1.5)
         data = [question(number=n) for n in range(10)]
         got = bench.ask(*data, transport=transport, timeout=10)
         assert sorted(g.rcode for g in got) == [0] * 4 + [SERVFAIL] * 6
         assert bench.metric(metric) == 6
         assert bench.upstream() == 4
-    with proxy_kit.proxy_lab(f"pu-g-{transport}", concurrency_grace=0.8, **settings) as bench:
-        bench.world.fault(NAME, delay=0.5)
+    with proxy_kit.proxy_lab(f"pu-g-{transport}", concurrency_grace=2.4, **settings) as bench:
+        bench.world.fault(NAME, delay=1.5)
         got = bench.ask(*data, transport=transport, timeout=10)
         assert sorted(g.rcode for g in got) == [0] * 8 + [SERVFAIL] * 2
         assert bench.metric(metric) == 2

@@ -126,7 +126,7 @@ def test_forged_answers(kit: WorldKit) -> None:
         assert str(one.rr[0].rdata) == "203.0.113.9"
     assert str(true.rr[0].rdata) == API
     assert got[5][1:] == (RESOLVER, 53)
-    kit.world.fault("a.example", wrong=["id"], delay=0.3)
+    kit.world.fault("a.example", wrong=["id"], delay=2.0)
     forged = [DNSRecord.parse(data).header.id for data, _, _ in exchange(kit, QUESTION_A)]
     assert forged == [4711 ^ 0x5A5A]  # the true one comes later
     kit.world.fault("a.example", wrong=["id"], instead=True)
