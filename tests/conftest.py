@@ -12,6 +12,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fqdnlab.testing import Footprint, eventually
 from tests.flight import flight_records
@@ -20,6 +21,10 @@ TESTS = Path(__file__).parent
 #: In this order; those from "setup" on need root.
 TIERS = ("unit", "setup", "bpf", "netns", "demo", "notebooks", "browser", "vm", "interop")
 ROOT_TIERS = TIERS[1:]
+
+# Hypothesis's deadline is by the wall clock: missed where the machine is busy with something else.
+settings.register_profile("fqdnlab", settings(), deadline=None)
+settings.load_profile("fqdnlab")
 
 _before = pytest.StashKey[Footprint]()
 

@@ -27,9 +27,8 @@ def _(answer: Any, lab: Any) -> str:
     queries = lab.queries()
     if not (queries["early_reason"] == "hold-deadline").any():
         return "no answer was held to its deadline yet: stop the agent, look a new address up"
-    return number(
-        answer,
-        hold,
-        "look at lab.queries()[['query', 'latency_ms', 'early_reason']].tail()",
-        within=hold * 0.8,
-    )
+    hint = "look at lab.queries()[['query', 'latency_ms', 'early_reason']].tail()"
+    # a busy machine holds longer: what was seen there is right, too
+    held = queries.loc[queries["early_reason"] == "hold-deadline", "latency_ms"]
+    said = [number(answer, one, hint, within=hold * 0.8) for one in (hold, *held)]
+    return "" if "" in said else said[0]

@@ -18,7 +18,7 @@ from fqdnlab.patience import patience, patiently
 __all__ = ["busy_agent", "first_packets", "labs_left", "matches", "paced", "wait_until"]
 
 #: Seconds for a first packet; at most what leaves out the second one, sent after a second.
-_ARRIVES, _ARRIVES_AT_MOST = 0.3, 0.8
+_ARRIVES, _ARRIVES_AT_MOST = 0.6, 0.8
 
 #: argv: port seconds name...  As source text: an endpoint's user need not read this package.
 _FIRST_PACKETS = """
@@ -71,7 +71,7 @@ def first_packets(endpoint: Any, names: Sequence[str], port: int) -> pd.DataFram
     Returns
     -------
     DataFrame
-        A row a name: ``name``, ``look_up_ms``, ``arrived`` (whether it was connected in 0.3 s, on a
+        A row a name: ``name``, ``look_up_ms``, ``arrived`` (whether it was connected in 0.6 s, on a
         slow machine 0.8 s; a SYN that was dropped is sent again only after a second).
     """
     seconds = min(patiently(_ARRIVES), _ARRIVES_AT_MOST)

@@ -221,9 +221,10 @@ class WorldTable(Panel):
             before = _churning.pop(self.lab_name, None)
             if before is not None:
                 before.stop()
-            self.churn = {**_QUIET, "on": True, "seconds": seconds, "seed": seed}
             step = partial(self._step, Churn(seed))
+            # first: `show`, on the reader's thread, puts out what is on and has no ticker
             self._mine = _churning[self.lab_name] = Ticker(f"churn-{self.lab_name}", seconds, step)
+            self.churn = {**_QUIET, "on": True, "seconds": seconds, "seed": seed}
             return f"The world changes every {seconds:g} s, seed {seed}."
 
         def stop() -> str:

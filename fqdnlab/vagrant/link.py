@@ -231,7 +231,7 @@ class Link:
                 self._remove_sockets()
                 # a machine that was started anew may have another address; asking takes seconds
                 with suppress(FqdnlabError, OSError):
-                    self._connect(fresh=tries % 5 == 1)
+                    self._connect(fresh=tries % 5 == 3)
                     continue
             self._over.wait(min(_SELDOM_SECONDS, _AGAIN_SECONDS * 2**tries))
             tries += 1

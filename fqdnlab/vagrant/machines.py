@@ -21,6 +21,8 @@ __all__ = ["Machines"]
 _SERVICE_SECONDS = 60.0
 _SOON_SECONDS = 6.0  # for a service of a machine that ran already
 _BOOT_SECONDS = 120.0
+_STEP_SECONDS = 10.0
+_ASKED_ANEW = 5  # one try in so many asks Vagrant, for seconds, where the machine is
 _ROUTE_SECONDS = 2.0  # until a restored machine answers ARP
 _ASKINGS = 5
 _SETTINGS = 3
@@ -235,7 +237,8 @@ class Machines(Links):
                     "import time; time.clock_settime_ns(time.CLOCK_REALTIME, "
                     f"time.clock_gettime_ns(time.CLOCK_BOOTTIME) + {zero})"
                 )
-                self.link(machine).run("sudo", "python3", "-I", "-S", "-c", step)
+                words = ("sudo", "python3", "-I", "-S", "-c", step)
+                self.link(machine).run(*words, timeout=_STEP_SECONDS)
             off = self.offset(machine)
             if abs(off) >= _CLOCK_SECONDS:
                 way = "fast" if off > 0 else "slow"
@@ -256,17 +259,23 @@ class Machines(Links):
         """As with the button: no process is told.  Its disk alone is synced before."""
         link = self.link(machine)
         before = self._boot(machine)
+        with suppress(UnavailableError, LateError):  # one that cannot do that any more is reset too
+            link.run("sudo", "sync")
         with suppress(UnavailableError, LateError):  # it is gone before it can answer
-            link.run("sudo", "sh", "-c", "sync; echo b > /proc/sysrq-trigger", timeout=3.0)
-        deadline = time.monotonic() + patiently(_BOOT_SECONDS)
+            link.run("sudo", "sh", "-c", "echo b > /proc/sysrq-trigger", timeout=3.0)
+        deadline, tries = time.monotonic() + patiently(_BOOT_SECONDS), 0
         while time.monotonic() < deadline:
+            tries += 1
             try:
-                link.again()
+                link.again(fresh=tries % _ASKED_ANEW == 0)  # most likely it is where it was
                 if self._boot(machine) != before:
                     self._reach(machine)
                     return
+            except _SilentError:  # it is up, and was waited for
+                raise
             except (UnavailableError, LateError):
-                time.sleep(0.2)
+                pass
+            time.sleep(0.2)
         raise LateError(f"{machine} has not come up again", f"vagrant up {machine}")
 
     def _boot(self, machine: str) -> str:

@@ -34,6 +34,7 @@ class Keys:
 
     def go(self, selector: str, most: int = 160) -> None:
         """Press Tab until the focus is there; Shift+Tab where it lies before the focus."""
+        self.tab.page.wait_for_selector(selector, state="attached")
         key = "Shift+Tab" if self.tab.page.evaluate(_BEFORE, selector) else "Tab"
         seen = []
         for _ in range(most):

@@ -364,6 +364,7 @@ def test_where_there_is_little_room_one_thing_at_a_time(tab: Tab) -> None:
     begin(tab, "CiliumNetworkPolicy/default/web-egress", "as applied")
     tab.page.set_viewport_size({"width": 660, "height": 1400})
     try:
+        panel(tab).locator("[data-tab=yaml]").wait_for(timeout=10_000)  # laid out anew
         for name, part in (
             ("form", NAMES),
             ("does", ".fq-matches"),

@@ -109,6 +109,7 @@ def test_what_is_likely_not_meant_is_told_whatever_is_shown(
 ) -> None:
     tab.page.set_viewport_size({"width": 660, "height": 1400})
     try:
+        panel(tab).locator("[data-tab=yaml]").wait_for(timeout=10_000)  # laid out anew
         yaml_of = holding.replace("api.example.com", "api.example.org").rstrip() + "\n"
         press(tab, "[data-tab=yaml]")
         yaml(tab).fill(yaml_of)

@@ -72,9 +72,7 @@ def test_it_is_up_soon_and_shows_the_lab(tab: Tab) -> None:
     tab.run(1)
     tab.page.wait_for_selector(f"{WORD}:has-text('at work')", timeout=20_000)
     print(f"dashboard up after {time.monotonic() - begin:.1f} s")
-    tab.page.wait_for_function(
-        "document.querySelector('.fq-says').innerText.includes('Everything runs')"
-    )
+    says(tab, "Everything runs", 30)
     tab.run(2)
     eventually(lambda: any("RESOLVED" in row for row in flows(tab)), 20, "flows in the table")
     says(tab, "3 addresses are known", 10)
@@ -94,14 +92,18 @@ def test_kill_during_a_cell(tab: Tab, lab: Lab) -> None:
     )
     print(f"button to effect shown: {1000 * shown:.0f} ms")
     assert lab.agent.state().state == "dead"
-    assert shown < 5, "far more than the target, which the bench measures: the machine is shared"
+    assert shown < 20, "far more than the target, which the bench measures: the machine is shared"
     lab.world["api.example.com"] = ["198.51.100.9"]
     eventually(lambda: [r for r in flows(tab) if _is_the_drop(r)], 20, "the drop in the table")
     says(tab, "198.51.100.9 of api.example.com", 10)
     eventually(lambda: "198.51.100.9" in str(picture(tab)["names"]), 5, "the new address's lane")
     seen = picture(tab)
     assert [b["text"] for b in seen["bands"]] == ["agent killed"]  # type: ignore[index,attr-defined]
-    assert "api moved to .9" in [c["text"] for c in seen["changes"]]  # type: ignore[index,attr-defined]
+    eventually(  # the world is read less often than flows
+        lambda: "api moved to .9" in [c["text"] for c in picture(tab)["changes"]],  # type: ignore[index,attr-defined]
+        10,
+        "the change in the timeline",
+    )
     assert "done" not in tab.text(3), "the cell was still running all the time"
 
 

@@ -97,7 +97,7 @@ def test_the_agent_is_killed(tab: Tab, keys: Keys, lab: Lab) -> None:
     shown(tab, f"{AGENT} .fq-word", "killed (SIGKILL)")
     assert lab.agent.state().state == "dead"
     shown(tab, ".fq-says", "The agent was killed")
-    assert tab.page.locator("[data-do=speed]").is_disabled()
+    eventually(tab.page.locator("[data-do=speed]").is_disabled, 10, "no speed to choose")
     shown(tab, ".fq-speed", "Lab time is the agent's, which is dead: restart it.")
 
 
@@ -111,7 +111,7 @@ def test_the_drop_appears_in_table_and_timeline(tab: Tab, keys: Keys) -> None:
     eventually(lambda: MOVED in str(picture(tab)["names"]), 10, "its lane in the timeline")
     seen = picture(tab)
     assert "agent killed" in [b["text"] for b in seen["bands"]]
-    assert sum(seen["dropped"]) > 0
+    eventually(lambda: sum(picture(tab)["dropped"]) > 0, 10, "its bar in the timeline")
     label = tab.page.get_attribute(".fq-canvas canvas", "aria-label") or ""
     assert f"{MOVED} of api.example.com" in label, "... and for who cannot see it"
 

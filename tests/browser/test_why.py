@@ -130,8 +130,8 @@ def test_a_packet_that_passed_lights_the_whole_way(tab: Tab) -> None:
 def test_it_fits_a_narrow_place(tab: Tab) -> None:
     tab.page.set_viewport_size({"width": 560, "height": HEIGHT})
     tab.page.wait_for_selector(".fq-way [data-layout=narrow]")
-    assert tab.page.evaluate(_OVERFLOW) <= 1
-    assert tab.page.evaluate(_CUT) == []
+    eventually(lambda: tab.page.evaluate(_OVERFLOW) <= 1, 5, "no sideways scroll")
+    eventually(lambda: tab.page.evaluate(_CUT) == [], 5, "whole labels")
     tab.page.locator(".fq-way").screenshot(path=SCREENSHOTS / "why-narrow.png")
     tab.page.set_viewport_size({"width": 1240, "height": HEIGHT})
     tab.page.wait_for_selector(".fq-way [data-layout=wide]")

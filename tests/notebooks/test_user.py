@@ -21,6 +21,7 @@ TELLS = """
 import json, os
 from pathlib import Path
 import fqdnlab.lab.lab as module
+from fqdnlab.testing import eventually
 down = module.Lab.down
 def telling(self):
     roots = Path("/run/fqdnlab/.lab", self.name)
@@ -28,7 +29,7 @@ def telling(self):
     told["lab"] = Path("/run/fqdnlab", self.name).stat().st_uid
     told["node"] = roots.joinpath("node").stat().st_uid
     told["reads"] = os.access(roots / "node", os.R_OK | os.X_OK)
-    told["flows"] = len(self.flows())
+    told["flows"] = eventually(lambda: len(self.flows()), 20, "flows")
     Path.home().joinpath("told.json").write_text(json.dumps(told))
     down(self)
 module.Lab.down = telling

@@ -122,9 +122,12 @@ def test_make_help_lists_the_targets() -> None:
 
 def test_the_second_time_is_quick_and_makes_nothing() -> None:
     make("setup", cwd=ROOT)
-    start = time.monotonic()
-    assert "Nothing to be done" in make("setup", cwd=ROOT)
-    assert time.monotonic() - start < 2.0
+    took = []
+    for _ in range(3):  # something else may be busy
+        start = time.monotonic()
+        assert "Nothing to be done" in make("setup", cwd=ROOT)
+        took.append(time.monotonic() - start)
+    assert min(took) < 2.0, took
 
 
 @pytest.mark.parametrize(

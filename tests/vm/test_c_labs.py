@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fqdnlab.errors import UnavailableError
+from fqdnlab.errors import LateError, UnavailableError
 from fqdnlab.lab import Lab
 from fqdnlab.lab.backends.vagrant import VagrantBackend
 from fqdnlab.testing import eventually
@@ -79,7 +79,8 @@ def policed(lab: Lab) -> None:
     lab.world[API] = [A]
     lab.endpoint("web", {"app": "web"})
     lab.apply(POLICY)
-    assert reaches(lab, API)
+    # an answer that is held too long on a slow machine goes before its address is in
+    eventually(lambda: reaches(lab, API), 10, "the policy's address")
 
 
 def reaches(lab: Lab, where: str) -> bool:
@@ -91,10 +92,10 @@ def test_addresses_move_and_the_agent_and_the_proxy_die_under_traffic(lab: Lab) 
     web = lab.endpoint("web")
     assert not reaches(lab, "192.0.2.66")
     lab.world[API] = [B]
-    assert reaches(lab, API), "a new look-up brings the new address"
+    eventually(lambda: reaches(lab, API), 10, "a new look-up to bring the new address")
     assert lab.agent_status().attach == "clsact", "no tcx before 6.6"
     loop = (
-        "for i in $(seq 60); do curl -sk -o /dev/null --max-time 5 "
+        "for i in $(seq 60); do curl -sk -o /dev/null --max-time 15 "
         f"--resolve {API}:443:{B} https://{API}/ && echo ok || echo no; done"
     )
     traffic = web.popen(["sh", "-c", loop], timeout=0)
@@ -173,9 +174,10 @@ def test_no_packet_of_a_lab_takes_the_management_link(lab: Lab, machines: Vagran
 def test_a_lost_link_says_so_and_comes_back(lab: Lab, machines: VagrantBackend) -> None:
     policed(lab)
     link = machines.machines.link("node")
-    link.drop()
-    with pytest.raises(UnavailableError, match="the ssh link to node"):
-        lab.status()
+    with link._lock:  # nobody makes it anew meanwhile
+        link.drop()
+        with pytest.raises(UnavailableError, match="the ssh link to node"):
+            lab.status()
     eventually(lambda: _well(lab), 30, "the link again")
     assert link.lost >= 1
     assert reaches(lab, API)
@@ -184,7 +186,7 @@ def test_a_lost_link_says_so_and_comes_back(lab: Lab, machines: VagrantBackend) 
 def _well(lab: Lab) -> bool:
     try:
         return bool(lab.status().sentence)
-    except UnavailableError:
+    except (LateError, UnavailableError):
         return False
 
 
@@ -225,7 +227,7 @@ def test_a_machine_without_its_service_is_provisioned_anew_and_keeps_its_labs(
     lab: Lab, machines: VagrantBackend, vms: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a bundle's payload, which has the packages that a machine without a network may lack."""
-    monkeypatch.setattr("fqdnlab.vagrant.machines._SOON_SECONDS", 1.0)
+    monkeypatch.setattr("fqdnlab.vagrant.machines._SOON_SECONDS", 2.0)
     policed(lab)
     before = {p.name: p.pid for p in lab.status().process}
     link = machines.machines.link("node")

@@ -20,36 +20,37 @@ def test_two_nodes_hold_one_policy_and_die_apart(
     machines: VagrantBackend, vms: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machines.machines.halt("node")
-    assert set(qemus(vms.folder)) == {"internet"}
+    eventually(lambda: set(qemus(vms.folder)) == {"internet"}, 10, "the node's end")
     # what follows wakes the first node, and makes the second
     monkeypatch.setenv("FQDNLAB_NODES", "2")
-    both = vms.backend()
-    with Lab("two", both) as lab:
+    with Lab("two", vms.backend()) as lab:
         for number, node in enumerate(lab.nodes, 1):
             lab.endpoint(f"web{number}", {"app": "web"}, node=node)
         lab.world[API] = ["198.51.100.7"]
         lab.apply(POLICY)
-        assert [e.connect(API, 443, timeout=2.0).ok for e in lab.endpoints()] == [True, True]
+        both = lambda: all(e.connect(API, 443, timeout=2.0).ok for e in lab.endpoints())  # noqa: E731
+        eventually(both, 20, "both")
         denied = [e.connect("203.0.113.9", 443, timeout=1.0).ok for e in lab.endpoints()]
         assert denied == [False, False]
         lab.nodes["node2"].agent.kill()
         lab.world[API] = ["198.51.100.8"]
-        after = {e.node: e.connect(API, 443, timeout=2.0).ok for e in lab.endpoints()}
-        assert after == {"node": True, "node2": False}
+
+        def after() -> dict[str, bool]:
+            return {e.node: e.connect(API, 443, timeout=2.0).ok for e in lab.endpoints()}
+
+        eventually(lambda: after() == {"node": True, "node2": False}, 20, "the new address on one")
         assert lab.nodes["node"].agent.state().state == "running"
         lab.nodes["node2"].agent.restart()
-        eventually(
-            lambda: all(e.connect(API, 443, timeout=2.0).ok for e in lab.endpoints()), 20, "both"
-        )
+        eventually(both, 20, "both again")
 
 
 def test_destroyed_nothing_is_left(machines: VagrantBackend, vms: Host) -> None:
     machines.machines.halt()
-    assert qemus(vms.folder) == {}
+    eventually(lambda: qemus(vms.folder) == {}, 10, "their end")
     vms.restart()
     assert "fqdnlab-node" in vms.inside("virsh", "list", "--all", "--name"), "they outlive libvirtd"
     machines.machines.destroy()
-    assert qemus(vms.folder) == {}
+    eventually(lambda: qemus(vms.folder) == {}, 10, "their end")
     assert vms.inside("virsh", "list", "--all", "--name").strip() == ""
     assert "fqdnlab" not in vms.inside("virsh", "net-list", "--all", "--name")
     volumes = vms.inside("virsh", "vol-list", "default")

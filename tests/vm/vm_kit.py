@@ -133,8 +133,9 @@ def qemus(folder: Path) -> dict[str, int]:
             status = Path("/proc", entry, "status").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        kilo = next(ln for ln in status.splitlines() if ln.startswith("VmRSS:")).split()[1]
-        found[guests[0].split(",")[0]] = int(kilo) // 1024
+        for line in status.splitlines():
+            if line.startswith("VmRSS:"):  # a zombie has none
+                found[guests[0].split(",")[0]] = int(line.split()[1]) // 1024
     return found
 
 

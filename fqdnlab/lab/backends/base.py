@@ -66,6 +66,7 @@ class Backend(ABC):
         self.noted: list[pb.FaultRecord] = []
         self._held: Counter[str] = Counter()
         self._holding = threading.Lock()
+        self._noting = threading.Lock()
 
     # ------------------------------------------------------------ labs
 
@@ -144,11 +145,12 @@ class Backend(ABC):
 
     def note_back(self, node: str, what: str) -> None:
         """Note that a node's machine (``vm``) or its ``link`` is back, if it was noted away."""
-        mine = [f for f in self.noted if f.note == node and f.process == what]
-        if mine and mine[-1].action in ("suspend", "cut"):
-            action = {"suspend": "resume", "cut": "mend"}[mine[-1].action]
-            record = pb.FaultRecord(time=time.time(), process=what, action=action, note=node)
-            self.noted.append(record)
+        with self._noting:  # a button and the panels' reader may both find it back
+            mine = [f for f in self.noted if f.note == node and f.process == what]
+            if mine and mine[-1].action in ("suspend", "cut"):
+                action = {"suspend": "resume", "cut": "mend"}[mine[-1].action]
+                record = pb.FaultRecord(time=time.time(), process=what, action=action, note=node)
+                self.noted.append(record)
 
     # ------------------------------------------------------------ a whole machine as an endpoint
 

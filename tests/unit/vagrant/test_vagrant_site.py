@@ -63,7 +63,7 @@ def test_addresses_are_the_vagrantfiles() -> None:
 def test_a_program_that_does_not_end_is_ended_with_all_it_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"trap '' TERM; sleep 60 & echo $$ $! > {pids}; wait"
-    ended = run(["sh", "-c", script], 0.5)
+    ended = run(["sh", "-c", script], 2.0)
     assert ended.late
     for pid in pids.read_text().split():
         eventually(lambda pid=pid: not Path("/proc", pid, "exe").exists(), 5, f"the end of {pid}")
