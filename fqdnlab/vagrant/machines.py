@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 
 from fqdnlab.errors import FqdnlabError, LateError, SetupError, UnavailableError
 from fqdnlab.lab.machine import MachineClient
@@ -21,7 +22,6 @@ __all__ = ["Machines"]
 _SERVICE_SECONDS = 60.0
 _SOON_SECONDS = 6.0  # for a service of a machine that ran already
 _BOOT_SECONDS = 120.0
-_STEP_SECONDS = 10.0
 _ASKED_ANEW = 5  # one try in so many asks Vagrant, for seconds, where the machine is
 _ROUTE_SECONDS = 2.0  # until a restored machine answers ARP
 _ASKINGS = 5
@@ -237,8 +237,7 @@ class Machines(Links):
                     "import time; time.clock_settime_ns(time.CLOCK_REALTIME, "
                     f"time.clock_gettime_ns(time.CLOCK_BOOTTIME) + {zero})"
                 )
-                words = ("sudo", "python3", "-I", "-S", "-c", step)
-                self.link(machine).run(*words, timeout=_STEP_SECONDS)
+                self.link(machine).run("sudo", "python3", "-I", "-S", "-c", step, timeout=10.0)
             off = self.offset(machine)
             if abs(off) >= _CLOCK_SECONDS:
                 way = "fast" if off > 0 else "slow"
@@ -263,20 +262,16 @@ class Machines(Links):
             link.run("sudo", "sync")
         with suppress(UnavailableError, LateError):  # it is gone before it can answer
             link.run("sudo", "sh", "-c", "echo b > /proc/sysrq-trigger", timeout=3.0)
-        deadline, tries = time.monotonic() + patiently(_BOOT_SECONDS), 0
-        while time.monotonic() < deadline:
-            tries += 1
-            try:
+        deadline = time.monotonic() + patiently(_BOOT_SECONDS)
+        for tries in count(1):
+            with suppress(UnavailableError, LateError):
                 link.again(fresh=tries % _ASKED_ANEW == 0)  # most likely it is where it was
                 if self._boot(machine) != before:
-                    self._reach(machine)
-                    return
-            except _SilentError:  # it is up, and was waited for
-                raise
-            except (UnavailableError, LateError):
-                pass
+                    break
+            if time.monotonic() > deadline:
+                raise LateError(f"{machine} has not come up again", f"vagrant up {machine}")
             time.sleep(0.2)
-        raise LateError(f"{machine} has not come up again", f"vagrant up {machine}")
+        self._reach(machine)
 
     def _boot(self, machine: str) -> str:
         return self.link(machine).run("cat", "/proc/sys/kernel/random/boot_id", timeout=10.0)

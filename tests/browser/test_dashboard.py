@@ -92,7 +92,7 @@ def test_kill_during_a_cell(tab: Tab, lab: Lab) -> None:
     )
     print(f"button to effect shown: {1000 * shown:.0f} ms")
     assert lab.agent.state().state == "dead"
-    assert shown < 20, "far more than the target, which the bench measures: the machine is shared"
+    assert shown < 5, "far more than the target, which the bench measures: the machine is shared"
     lab.world["api.example.com"] = ["198.51.100.9"]
     eventually(lambda: [r for r in flows(tab) if _is_the_drop(r)], 20, "the drop in the table")
     says(tab, "198.51.100.9 of api.example.com", 10)

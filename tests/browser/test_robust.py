@@ -42,9 +42,9 @@ def test_two_notebooks_on_one_lab(first: Tab, open_notebook: Opener) -> None:
     second = open_notebook("second.ipynb", attach)
     second.run(0)
     second.page.click("[data-process=agent] [data-do=kill]")
-    eventually(lambda: "SIGKILL" in first.page.inner_text(WORD), 20, "the kill in the other one")
+    eventually(lambda: "SIGKILL" in first.page.inner_text(WORD), 10, "the kill in the other one")
     second.page.click("[data-process=agent] [data-do=restart]")
-    eventually(lambda: first.page.inner_text(WORD) == "at work", 20, "the start in the other one")
+    eventually(lambda: first.page.inner_text(WORD) == "at work", 10, "the start in the other one")
 
 
 def test_two_browsers_on_one_notebook(first: Tab, open_notebook: Opener) -> None:
@@ -56,9 +56,9 @@ def test_two_browsers_on_one_notebook(first: Tab, open_notebook: Opener) -> None
     words = tab.page.locator("[data-process=observer] .fq-word")
     eventually(lambda: words.all_inner_texts() == ["recording"] * 2, 30, "two views")
     tab.page.locator("[data-process=observer] [data-do=stop]").nth(1).click()
-    eventually(lambda: words.all_inner_texts() == ["hung (SIGSTOP)"] * 2, 20)
+    eventually(lambda: words.all_inner_texts() == ["hung (SIGSTOP)"] * 2, 10)
     tab.page.locator("[data-process=observer] [data-do=continue]").nth(0).click()
-    eventually(lambda: words.all_inner_texts() == ["recording"] * 2, 20)
+    eventually(lambda: words.all_inner_texts() == ["recording"] * 2, 10)
 
 
 def test_a_browser_that_was_closed(first: Tab, open_notebook: Opener) -> None:

@@ -221,7 +221,7 @@ def test_a_signal_reaches_the_whole_group(node: NodeLab) -> None:
 def test_the_timeout_kills_the_group(node: NodeLab) -> None:
     begin = time.monotonic()
     ran = node.run("free", "sh", "-c", "sleep 600 & echo $!; sleep 600", timeout=3.0)
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 10
     assert ran.timed_out
     assert ran.exit == -signal.SIGKILL
     eventually(lambda: start_time(int(ran.stdout)) is None, 5, "the death of the background child")

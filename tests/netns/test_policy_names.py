@@ -183,7 +183,7 @@ def test_an_address_that_gains_a_name_keeps_its_flows(site: Site) -> None:
         with site.hold("web", A) as flow:
             for number in range(20):
                 site.learn("web", f"n{number}.cdn.example.com", A)
-                assert flow.alive(), f"after {number} more names"
+                assert flow.alive(1.0), f"after {number} more names"
 
 
 def test_dns_on_another_port_is_filtered_there(site: Site) -> None:

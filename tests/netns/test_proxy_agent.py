@@ -103,7 +103,7 @@ def test_answer_after_install(bench: ProxyLab) -> None:
     lost = int(done.stdout.split()[1])
     # On a machine so loaded that the hold deadline strikes, those answers are early, and marked.
     assert lost <= deadlines, f"{done.stdout} of {deadlines} released early"
-    assert deadlines <= 15
+    assert deadlines <= 3
     assert early(bench, AGENT_DEAD) == before[AGENT_DEAD]
     assert bench.upstream() == 600 - lost  # a probe that was dropped came to nobody
 
@@ -160,16 +160,18 @@ def test_with_the_agent_dead_answers_go_at_once_and_mappings_are_kept(bench: Pro
     folder = LabPaths(bench.lab.name).proxy_state
     bench.lab.agent.kill()
     asked = list(names.items())
+    took = []
     for part, act in enumerate((bench.lab.proxy.kill, bench.lab.proxy.upgrade, lambda: None)):
         for name, address in asked[part * 3 : part * 3 + 3]:
             got = bench.one(name)
             assert got.addresses == [address]
-            assert marked(bench, name) == (True, AGENT_DEAD)  # not held: the deadline has its own
-            assert got.seconds < 1.0
+            assert marked(bench, name) == (True, AGENT_DEAD)
+            took.append(got.seconds)
             assert not bench.web.connect(address, 80, timeout=0.3)
         act()
         if bench.lab.proxy.state().state == "dead":
             bench.lab.proxy.start()
+    assert sorted(took)[len(took) // 2] < 0.09, f"held: {took}"  # one may be late by itself
     assert [k.name for k in peek(folder)] == [f"{name}." for name in names]
     again = time.time()
     bench.lab.agent.start()
@@ -198,15 +200,10 @@ def test_an_agent_that_is_back_is_taken_in_within_a_second(bench: ProxyLab) -> N
     eventually(lambda: connected(bench), 10, "the proxy's link")
     took = time.monotonic() - begin
     print(f"agent back: taken in after {took:.2f} s")
-    assert took < 8  # 1 s on an idle machine
-    names = iter(fresh(bench, *(f"back{n}.example.com" for n in range(50)), net=4).items())
-
-    def in_time() -> bool:
-        name, address = next(names)
-        assert bench.one(name).addresses == [address]
-        return marked(bench, name) == (False, "")
-
-    eventually(in_time, 10, "an answer that is not early")
+    assert took < 3  # 1 s on an idle machine
+    name, address = fresh(bench, "back.example.com", net=4).popitem()
+    assert bench.one(name).addresses == [address]
+    assert marked(bench, name) == (False, "")
 
 
 def test_a_snapshot_replaces_what_was_there(bench: ProxyLab) -> None:
@@ -234,15 +231,19 @@ def test_a_full_kernel_map_is_told(machine: None) -> None:
 
 def test_hold_off_is_on_purpose_and_marked(machine: None) -> None:
     with proxy_kit.proxy_lab("pa-off", hold=0.0) as bench:
-        name, address = fresh(bench, "off.example.com", net=6).popitem()
+        names = fresh(bench, *(f"off{n}.example.com" for n in range(5)), net=6)
         bench.lab.agent.stop()
-        got = bench.one(name)
-        assert got.addresses == [address]
-        assert got.seconds < 1.0
-        assert marked(bench, name) == (True, HOLD_OFF)
-        assert early(bench, HOLD_OFF) == 1
+        took = []
+        for name, address in names.items():
+            got = bench.one(name)
+            assert got.addresses == [address]
+            took.append(got.seconds)
+            assert marked(bench, name) == (True, HOLD_OFF)
+        assert sorted(took)[2] < 0.09, f"held: {took}"  # one may be late by itself
+        assert early(bench, HOLD_OFF) == 5
         bench.lab.agent.cont()
-        eventually(lambda: enforced(bench, name, address), 10, "it enforced")
+        for name, address in names.items():
+            eventually(lambda n=name, a=address: enforced(bench, n, a), 10, f"{name} enforced")
 
 
 def test_lost_where_the_lab_wants_it_so(machine: None) -> None:

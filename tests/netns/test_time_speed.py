@@ -54,7 +54,7 @@ def test_a_ttl_of_300_s_is_over_in_5_s_at_60_times(site: Site) -> None:
     while time.monotonic() < begin + TTL / 60:
         assert site.tcp("web", (A, 80), patience=5) == ["open"]
     # At most two intervals more, as it was there before the change; and the probe's silence.
-    assert closes(site, A, 15) - begin < (TTL + 2 * INTERVAL) / 60 + 5.0
+    assert closes(site, A, 15) - begin < (TTL + 2 * INTERVAL) / 60 + 2.0
     site.learn("web", WWW, B, ttl=TTL)
     lab.time_scale = 1
     assert left(lab, B) > TTL - 30
@@ -80,7 +80,7 @@ def test_lab_time_goes_on_and_outlives_agent_and_proxy(site: Site) -> None:
     for scale in (60, 1, 600, 0.5):
         lab.time_scale = scale
         seen += [lab.agent_status().lab_time for _ in range(3)]
-    assert all(0 <= b - a < 3000 for a, b in pairwise(seen)), seen
+    assert all(0 <= b - a < 600 for a, b in pairwise(seen)), seen
     lab.time_scale = 60
     before, wall = lab.agent_status().lab_time, time.monotonic()
     lab.agent.kill()
@@ -90,7 +90,7 @@ def test_lab_time_goes_on_and_outlives_agent_and_proxy(site: Site) -> None:
     lab.agent.restart()
     assert lab.time_scale == 60.0
     passed = lab.agent_status().lab_time - before
-    assert passed == pytest.approx(60 * (time.monotonic() - wall), rel=0.05, abs=60)
+    assert passed == pytest.approx(60 * (time.monotonic() - wall), rel=0.05, abs=10)
     site.learn("web", API, A, ttl=TTL)
     eventually(lambda: A in set(lab.mappings()["ip"]), 5, "what was kept till proxy and agent meet")
     assert left(lab, A) <= TTL / 60 + 0.2

@@ -16,7 +16,7 @@ from tests.setup.bare_kit import run_bare, unpack
 
 ROOT = Path(__file__).parents[2]
 BUNDLE_SECONDS = 300  # with nothing in the cache: 400 MB are fetched
-INSTALL_SECONDS = 400
+INSTALL_SECONDS = 300
 
 #: What a lab is for, in short: allowed by name, refused by address, the agent killed.
 LAB = """\

@@ -37,7 +37,7 @@ def tab(machines: VagrantBackend, tmp_path: Path) -> Iterator[Tab]:
         context = browser.new_context(viewport={"width": 1240, "height": 1400})
         made = Tab.open(context, server, "machines.ipynb")
         made.run(0)
-        made.wait(0, 300)
+        made.wait(0, 90)
         assert "web-egress: enforced" in made.text(0)
         yield made
         made.run(3)

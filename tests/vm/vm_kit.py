@@ -33,9 +33,12 @@ class Figures:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def note(self, what: str, value: float, wanted: float, unit: str) -> None:
-        word = "met" if value <= wanted else "missed"
-        self.lines.append(f"{what}: {value:.3g} {unit} (wanted at most {wanted:g}): {word}")
+    def note(self, what: str, value: float, wanted: float | None, unit: str) -> None:
+        said = f"{what}: {value:.3g} {unit}"
+        if wanted is not None:
+            word = "met" if value <= wanted else "missed"
+            said += f" (wanted at most {wanted:g}): {word}"
+        self.lines.append(said)
         path = ROOT / "build" / "vm" / "figures.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.lines, indent=1))
